@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+include_directories(${PROJECT_SOURCE_DIR})
+include_directories(SYSTEM ${PROJECT_BINARY_DIR}/generated)
+add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Werror
+                    -Wno-missing-field-initializers  # designated initializers rely on defaults
+                    -fno-omit-frame-pointer)
+if(CONODE_SANITIZE)
+  add_compile_options(-fsanitize=${CONODE_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${CONODE_SANITIZE})
+else()
+  add_link_options(-Wl,--as-needed -Wl,-z,relro,-z,now)
+endif()

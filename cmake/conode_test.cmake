@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+# conode_test(LABEL NAME SOURCES file... LIBS library...)
+# LABEL is the tier: unit (no privilege, seconds) or kernel (private namespaces). One CTest test a
+# program, run in tests/data's parent so that test data is found by relative path.
+function(conode_test label name)
+  if(NOT CONODE_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(T "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(${name} ${T_SOURCES})
+  target_link_libraries(${name} PRIVATE ${T_LIBS} GTest::gmock GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests)
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 120)
+endfunction()
