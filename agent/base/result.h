@@ -51,8 +51,8 @@ using Failure = tl::unexpected<Error>;
                               std::source_location where = std::source_location::current());
 
 // The value moved out of a Result that has one (Result<void> has none to move).
-template <typename T>
-T take_value(Result<T>& result) {
+template <typename T, typename E>
+T take_value(tl::expected<T, E>& result) {
   if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
