@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netplug/link/link.h"
+
+#include <fmt/format.h>
+#include <net/if.h>
+#include <netlink/route/link/veth.h>
+
+#include <algorithm>
+
+#include "netplug/link/nl.h"
+
+namespace conode {
+namespace {
+
+Link describe(rtnl_link* raw) {
+  Link link{.index = ::rtnl_link_get_ifindex(raw),
+            .mtu = static_cast<int>(::rtnl_link_get_mtu(raw)),
+            .up = (::rtnl_link_get_flags(raw) & IFF_UP) != 0};
+  if (const char* name = ::rtnl_link_get_name(raw)) link.name = name;
+  if (const char* kind = ::rtnl_link_get_type(raw)) link.kind = kind;
+  if (nl_addr* mac = ::rtnl_link_get_addr(raw);
+      mac != nullptr && ::nl_addr_get_len(mac) == link.mac.bytes.size()) {
+    const auto* bytes = static_cast<const uint8_t*>(::nl_addr_get_binary_addr(mac));
+    std::copy_n(bytes, link.mac.bytes.size(), link.mac.bytes.begin());
+  }
+  return link;
+}
+
+void fill_in(rtnl_link* raw, const std::string& name, const std::optional<MacAddress>& mac,
+             int mtu) {
+  ::rtnl_link_set_name(raw, name.c_str());
+  if (mtu > 0) ::rtnl_link_set_mtu(raw, static_cast<unsigned>(mtu));
+  if (mac) {
+    const nl::Ptr<nl_addr> address = nl::address(*mac);
+    ::rtnl_link_set_addr(raw, address.get());
+  }
+}
+
+Result<bool> create(Socket& socket, rtnl_link* raw, const std::string& what) {
+  nl_msg* built = nullptr;
+  if (::rtnl_link_build_add_request(raw, NLM_F_CREATE | NLM_F_EXCL, &built) < 0)
+    return code_failure(ENOMEM, what);
+  const nl::Ptr<nl_msg> message(built);
+  const Result<void> done = socket.request(message.get(), what);
+  if (done) return true;
+  if (done.error().is(std::errc::file_exists)) return false;
+  return tl::make_unexpected(done.error());
+}
+
+}  // namespace
+
+Result<bool> create_veth(Socket& socket, const VethPair& pair) {
+  const std::string what = fmt::format("create veth '{}' - '{}'", pair.name, pair.peer_name);
+  const nl::Ptr<rtnl_link> link(::rtnl_link_veth_alloc());
+  if (!link) return code_failure(ENOMEM, what);
+  const nl::Ptr<rtnl_link> peer(::rtnl_link_veth_get_peer(link.get()));
+  fill_in(link.get(), pair.name, pair.mac, pair.mtu);
+  ::rtnl_link_set_flags(link.get(), IFF_UP);
+  fill_in(peer.get(), pair.peer_name, pair.peer_mac, pair.mtu);
+  if (pair.peer_netns != nullptr) ::rtnl_link_set_ns_fd(peer.get(), pair.peer_netns->fd());
+  return create(socket, link.get(), what);
+}
+
+Result<bool> create_bridge(Socket& socket, const std::string& name, int mtu) {
+  const std::string what = fmt::format("create bridge '{}'", name);
+  const nl::Ptr<rtnl_link> link(::rtnl_link_alloc());
+  if (!link || ::rtnl_link_set_type(link.get(), "bridge") < 0) return code_failure(ENOMEM, what);
+  fill_in(link.get(), name, std::nullopt, mtu);
+  ::rtnl_link_set_flags(link.get(), IFF_UP);
+  return create(socket, link.get(), what);
+}
+
+Result<std::optional<Link>> find_link(Socket& socket, const std::string& name) {
+  rtnl_link* found = nullptr;
+  const int error = ::rtnl_link_get_kernel(socket.native(), 0, name.c_str(), &found);
+  const nl::Ptr<rtnl_link> link(found);
+  if (error == 0) return describe(link.get());
+  if (error == -NLE_NODEV || error == -NLE_OBJ_NOTFOUND) return std::nullopt;
+  return code_failure(nl::errno_of(error), fmt::format("find link '{}'", name));
+}
+
+Result<std::vector<Link>> list_links(Socket& socket) {
+  nl_cache* dumped = nullptr;
+  if (const int error = ::rtnl_link_alloc_cache(socket.native(), AF_UNSPEC, &dumped); error < 0)
+    return code_failure(nl::errno_of(error), "list links");
+  const nl::Ptr<nl_cache> cache(dumped);
+  std::vector<Link> links;
+  for (nl_object* at = ::nl_cache_get_first(cache.get()); at != nullptr;
+       at = ::nl_cache_get_next(at))
+    links.push_back(describe(reinterpret_cast<rtnl_link*>(at)));
+  return links;
+}
+
+Result<void> set_link_up(Socket& socket, int index) {
+  const std::string what = fmt::format("set link {} up", index);
+  const nl::Ptr<rtnl_link> link(::rtnl_link_alloc());
+  const nl::Ptr<rtnl_link> change(::rtnl_link_alloc());
+  if (!link || !change) return code_failure(ENOMEM, what);
+  ::rtnl_link_set_ifindex(link.get(), index);
+  ::rtnl_link_set_flags(change.get(), IFF_UP);
+  nl_msg* built = nullptr;
+  if (::rtnl_link_build_change_request(link.get(), change.get(), 0, &built) < 0)
+    return code_failure(ENOMEM, what);
+  const nl::Ptr<nl_msg> message(built);
+  return socket.request(message.get(), what);
+}
+
+Result<bool> delete_link(Socket& socket, const std::string& name) {
+  const std::string what = fmt::format("delete link '{}'", name);
+  const nl::Ptr<rtnl_link> link(::rtnl_link_alloc());
+  if (!link) return code_failure(ENOMEM, what);
+  ::rtnl_link_set_name(link.get(), name.c_str());
+  nl_msg* built = nullptr;
+  if (::rtnl_link_build_delete_request(link.get(), &built) < 0) return code_failure(ENOMEM, what);
+  const nl::Ptr<nl_msg> message(built);
+  const Result<void> done = socket.request(message.get(), what);
+  if (done) return true;
+  if (done.error().is(std::errc::no_such_device)) return false;
+  return tl::make_unexpected(done.error());
+}
+
+}  // namespace conode

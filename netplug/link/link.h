@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Network interfaces through rtnetlink: create, find, set up, delete. Every operation takes the
+// socket of the namespace it works in and blocks until the kernel has done it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/result.h"
+#include "netplug/link/address.h"
+#include "netplug/link/netns.h"
+#include "netplug/link/socket.h"
+
+namespace conode {
+
+struct Link {
+  int index = 0;
+  std::string name;
+  std::string kind;  // "veth", "bridge", ...; empty for the loopback
+  MacAddress mac;
+  int mtu = 0;      // bytes
+  bool up = false;  // IFF_UP: administratively
+};
+
+// The first end comes up at once; the peer cannot (ENOTCONN while the pair is being made): use
+// set_link_up() in its namespace.
+struct VethPair {
+  std::string name;
+  std::string peer_name;
+  std::optional<MacAddress> mac;  // absent: the kernel's random one
+  std::optional<MacAddress> peer_mac;
+  int mtu = 0;                        // bytes, both ends; 0: the kernel's 1500
+  const Netns* peer_netns = nullptr;  // null: the socket's namespace
+};
+
+// False when there is a link of one of the two names already (its kind is not looked at).
+[[nodiscard]] Result<bool> create_veth(Socket& socket, const VethPair& pair);
+
+// Up, without ports. False when there is a link of that name already.
+[[nodiscard]] Result<bool> create_bridge(Socket& socket, const std::string& name, int mtu = 0);
+
+[[nodiscard]] Result<std::optional<Link>> find_link(Socket& socket, const std::string& name);
+[[nodiscard]] Result<std::vector<Link>> list_links(Socket& socket);
+
+[[nodiscard]] Result<void> set_link_up(Socket& socket, int index);
+
+// False when there was none. Waits for the kernel to unregister it: 20 ms and more for a veth pair,
+// whose other end goes too.
+[[nodiscard]] Result<bool> delete_link(Socket& socket, const std::string& name);
+
+}  // namespace conode
