@@ -52,6 +52,11 @@ class Process {
   // exec errors come back as this call's failure, not as an exit code.
   [[nodiscard]] static Result<Process> spawn(const ProcessOptions& options);
 
+  // A child that the caller made by clone3 with CLONE_PIDFD.
+  [[nodiscard]] static Process adopt(pid_t pid, UniqueFd pidfd) {
+    return Process(pid, std::move(pidfd));
+  }
+
   Process(Process&&) noexcept = default;
   Process& operator=(Process&& other) noexcept;
   Process(const Process&) = delete;

@@ -60,17 +60,23 @@ T take_value(tl::expected<T, E>& result) {
 
 // Value of `expr`, or return its Error from the enclosing function (which returns some Result).
 // Not for coroutines: GCC 12 has no co_return inside a statement expression.
-#define TRY(expr)                                                                     \
-  ({                                                                                  \
-    auto try_result_ = (expr);                                                        \
-    if (!try_result_) return ::tl::make_unexpected(std::move(try_result_).error());   \
-    ::conode::take_value(try_result_);                                                \
-  })
+#define TRY(expr) CONODE_TRY_NAMED(expr, CONODE_UNIQUE(__COUNTER__))
 
 // TRY with one more layer of meaning: `outer` is evaluated only on failure.
-#define TRY_AS(outer, expr)                                                                      \
-  ({                                                                                             \
-    auto try_result_ = (expr);                                                                   \
-    if (!try_result_) return ::tl::make_unexpected(std::move(try_result_).error().wrap(outer));  \
-    ::conode::take_value(try_result_);                                                           \
+#define TRY_AS(outer, expr) CONODE_TRY_AS_NAMED(outer, expr, CONODE_UNIQUE(__COUNTER__))
+
+// A name of its own for each use, so that one TRY can stand inside another.
+#define CONODE_UNIQUE_JOIN(number) try_result_##number
+#define CONODE_UNIQUE(number) CONODE_UNIQUE_JOIN(number)
+#define CONODE_TRY_NAMED(expr, name)                                  \
+  ({                                                                  \
+    auto name = (expr);                                               \
+    if (!name) return ::tl::make_unexpected(std::move(name).error()); \
+    ::conode::take_value(name);                                       \
+  })
+#define CONODE_TRY_AS_NAMED(outer, expr, name)                                    \
+  ({                                                                              \
+    auto name = (expr);                                                           \
+    if (!name) return ::tl::make_unexpected(std::move(name).error().wrap(outer)); \
+    ::conode::take_value(name);                                                   \
   })

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the configuration and this node to what the agent shall do: allocation, plan, level, bundle.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "agent/base/result.h"
+#include "agent/config/config.h"
+#include "agent/job/node_agent.h"
+#include "agent/topology/plan.h"
+#include "agent/topology/topology.h"
+
+namespace conode::cli {
+
+// What the configuration asks of a plan.
+[[nodiscard]] PlanRequest plan_request(const config::Config& config);
+
+// The plan for `topology`: computed, or the configuration's file checked against it.
+[[nodiscard]] Result<Plan> plan_for(const config::Config& config, const Topology& topology);
+
+// This node's topology, as far as the allocation goes.
+[[nodiscard]] Result<Topology> allocation_topology();
+
+// Everything the agent needs. Makes the job's cgroups where the level has some, and sweeps what a
+// dead agent of the same name left.
+[[nodiscard]] Result<job::AgentOptions> agent_options(const config::Config& config);
+
+}  // namespace conode::cli

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// conode down, conode sweep
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "agent/base/file.h"
+#include "agent/cli/session.h"
+#include "agent/cli/verbs.h"
+#include "agent/job/cleanup.h"
+#include "agent/job/rpc_server.h"
+
+namespace conode::cli {
+namespace {
+
+using nlohmann::json;
+
+int tell_audit(const Session& session, const std::string& job, double seconds,
+               const std::vector<std::string>& left) {
+  if (session.json) {
+    fmt::print("{}\n", json({{"job", job}, {"seconds", seconds}, {"left", left}}).dump());
+  } else if (left.empty()) {
+    fmt::print("job '{}' ended in {:.2f} s; audit: nothing is left\n", job, seconds);
+  } else {
+    fmt::print("job '{}' ended in {:.2f} s; audit: this is left:\n", job, seconds);
+    for (const std::string& line : left) fmt::print("  {}\n", line);
+  }
+  return left.empty() ? 0 : kFailed;
+}
+
+Result<int> sweep_dead(const Session& session, const job::FoundJob& job) {
+  constexpr std::chrono::milliseconds kGrace{1000};
+  const auto begun = std::chrono::steady_clock::now();
+  TRY(job::remove_job(job, TRY(libexec_dir()), kGrace));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+  return tell_audit(session, job.job, took.count(), job::audit(job));
+}
+
+Result<int> down(const Session& session, const config::Config& config) {
+  const job::FoundJob job = TRY(chosen_job(config));
+  if (!job.alive) return sweep_dead(session, job);
+  const agent::DownReply reply = TRY(job::request_down(job.path + "/agent.sock"));
+  // Ours, after the agent's own: it looks at the agent's end too.
+  std::vector<std::string> left(reply.left().begin(), reply.left().end());
+  for (const std::string& line : job::audit(job)) left.push_back(line);
+  return tell_audit(session, job.job, reply.seconds(), left);
+}
+
+Result<int> run_sweep(const Session& session, const config::Config& config) {
+  const job::SweepReport swept =
+      TRY(job::sweep(state_base(config), TRY(libexec_dir()), config.job()));
+  if (session.json) {
+    json failures = json::array();
+    for (const Error& e : swept.failures) failures.push_back(e.message());
+    fmt::print("{}\n", json({{"removed", swept.removed},
+                             {"alive", swept.alive},
+                             {"failures", failures}})
+                           .dump());
+    return swept.failures.empty() ? 0 : kFailed;
+  }
+  for (const std::string& job : swept.removed) fmt::print("removed job '{}'\n", job);
+  for (const std::string& job : swept.alive) fmt::print("left alone: job '{}' is running\n", job);
+  for (const Error& error : swept.failures) report(session, error);
+  if (swept.removed.empty() && swept.alive.empty() && swept.failures.empty())
+    fmt::print("nothing to sweep\n");
+  return swept.failures.empty() ? 0 : kFailed;
+}
+
+void call(Session& session, Result<int> (*verb)(const Session&, const config::Config&)) {
+  config::Config config;
+  if (!session.load(&config)) return;
+  const Result<int> code = verb(session, config);
+  session.exit_code = code ? *code : report(session, code.error());
+}
+
+}  // namespace
+
+void add_down(CLI::App& app, Session& session) {
+  CLI::App* verb = app.add_subcommand("down", "End a job, remove everything, prove it");
+  config::add_flags(*verb, session.flags, {"job", "state_dir"});
+  add_json_flag(*verb, session);
+  verb->callback([&session] { call(session, &down); });
+}
+
+void add_sweep(CLI::App& app, Session& session) {
+  CLI::App* verb =
+      app.add_subcommand("sweep", "Remove what jobs whose agent was killed have left");
+  config::add_flags(*verb, session.flags, {"job", "state_dir"});
+  add_json_flag(*verb, session);
+  verb->callback([&session] { call(session, &run_sweep); });
+}
+
+}  // namespace conode::cli

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cli/session.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "agent/base/file.h"
+
+namespace conode::cli {
+namespace {
+
+std::string from_environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+}  // namespace
+
+bool Session::load(config::Config* config) {
+  config::LoadResult loaded = config::load(flags, config_file);
+  for (const config::Problem& problem : loaded.problems)
+    report(*this, Error{{}, config::to_string(problem), problem.remedy}, kUsage);
+  if (!loaded.problems.empty()) exit_code = kUsage;
+  *config = std::move(loaded.config);
+  return loaded.problems.empty();
+}
+
+int report(const Session& session, const Error& error, int code) {
+  if (session.json) {
+    const nlohmann::json line = {{"error", error.message()}, {"remedy", error.remedy}};
+    fmt::print(stderr, "{}\n", line.dump());
+    return code;
+  }
+  fmt::print(stderr, "conode: {}\n", error.message());
+  if (!error.remedy.empty()) fmt::print(stderr, "  what to do: {}\n", error.remedy);
+  return code;
+}
+
+std::string state_base(const config::Config& config) {
+  if (!config.state_dir().empty()) return config.state_dir();
+  const std::string scratch = from_environment("TMPDIR");
+  return fmt::format("{}/conode-{}", scratch.empty() ? "/tmp" : scratch, ::getuid());
+}
+
+Result<std::string> libexec_dir() {
+  std::array<char, PATH_MAX> path{};
+  if (::readlink("/proc/self/exe", path.data(), path.size() - 1) < 0)
+    return errno_failure("find conode's own directory");
+  std::string dir = path.data();
+  for (int level = 0; level < 2; ++level) dir.resize(dir.rfind('/'));
+  dir += "/libexec/conode";
+  if (!exists(dir + "/conode-init"))
+    return failure(fmt::format("find conode's helpers: '{}/conode-init' is missing", dir),
+                   "install conode completely (cmake --install, or the package)");
+  return dir;
+}
+
+std::string batch_job_name() {
+  for (const char* name : {"SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID"}) {
+    std::string id = from_environment(name);
+    for (char& c : id)
+      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
+    if (!id.empty()) return id;
+  }
+  return {};
+}
+
+Result<job::FoundJob> chosen_job(const config::Config& config) {
+  const std::string base = state_base(config);
+  std::vector<job::FoundJob> jobs = TRY(job::find_jobs(base));
+  std::string wanted = config.job();
+  if (wanted.empty()) wanted = from_environment("CONODE_JOB");
+  if (wanted.empty()) wanted = batch_job_name();
+  std::string names;
+  for (job::FoundJob& job : jobs) {
+    if (job.job == wanted || (wanted.empty() && jobs.size() == 1)) return std::move(job);
+    names += (names.empty() ? "" : ", ") + job.job;
+  }
+  if (jobs.empty() || !wanted.empty())
+    return failure(wanted.empty() ? fmt::format("find a job: none in '{}'", base)
+                                  : fmt::format("find job '{}': not in '{}'", wanted, base),
+                   names.empty() ? "start one with 'conode up' or 'conode exec -- COMMAND'"
+                                 : fmt::format("there is: {}", names));
+  return failure(fmt::format("find a job: {} in '{}'", jobs.size(), base),
+                 fmt::format("name one with --job: {}", names));
+}
+
+Result<job::FoundJob> running_job(const config::Config& config) {
+  job::FoundJob job = TRY(chosen_job(config));
+  if (!job.alive || !job.instance)
+    return failure(fmt::format("use job '{}': its agent is gone", job.job),
+                   "'conode sweep' removes what it left, 'conode up' starts another");
+  return job;
+}
+
+void add_json_flag(CLI::App& verb, Session& session) {
+  verb.add_flag("--json", session.json, "Print JSON instead of text");
+}
+
+}  // namespace conode::cli

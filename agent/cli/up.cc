@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// conode up, conode exec: from the configuration to a running agent.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "agent/base/file.h"
+#include "agent/base/log.h"
+#include "agent/cli/agent_options.h"
+#include "agent/cli/session.h"
+#include "agent/cli/verbs.h"
+#include "agent/job/cleanup.h"
+#include "agent/job/node_agent.h"
+
+namespace conode::cli {
+namespace {
+
+using nlohmann::json;
+
+std::string to_line(const job::Progress& p) {
+  return json({{"phase", p.phase}, {"seconds", p.seconds}, {"ready", p.ready}}).dump();
+}
+
+void print_progress(const Session& session, const job::Progress& p) {
+  if (session.json)
+    fmt::print("{}\n", to_line(p));
+  else
+    fmt::print(stderr, "conode: {:6.2f} s  {}\n", p.seconds, p.phase);
+  std::fflush(stdout);
+}
+
+int conclude(const Session& session, const Result<job::Outcome>& outcome, int own_failure) {
+  if (!outcome) return report(session, outcome.error(), own_failure);
+  for (const std::string& line : outcome->left)
+    report(session, Error{{}, "audit: left behind: " + line, "'conode sweep' tries again"});
+  if (outcome->failure) {
+    const bool not_started = outcome->exit_code == 126 || outcome->exit_code == 127;
+    return report(session, *outcome->failure, not_started ? outcome->exit_code : own_failure);
+  }
+  return outcome->exit_code;
+}
+
+// What the agent in the background tells `conode up` over their pipe: progress lines, then how it
+// ended, if it ended before it was ready.
+void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job) {
+  std::string text;
+  std::array<char, 4096> buffer{};
+  for (ssize_t n = 0; (n = ::read(pipe.get(), buffer.data(), buffer.size())) != 0;) {
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) break;
+    text.append(buffer.data(), static_cast<size_t>(n));
+    for (size_t end = 0; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1)) {
+      const json line = json::parse(text.substr(0, end), nullptr, false);
+      if (line.contains("error")) {
+        session.exit_code = report(session, Error{{}, line.value("error", ""), line.value("remedy", "")});
+        continue;
+      }
+      const job::Progress p{line.value("phase", ""), line.value("seconds", 0.0), {}, {},
+                            line.value("ready", false)};
+      print_progress(session, p);
+      if (!p.ready) continue;
+      if (!session.json)
+        fmt::print(stderr, "conode: job '{}' is ready; eval \"$(conode env)\" sets KUBECONFIG\n",
+                   job);
+      return;
+    }
+  }
+  if (session.exit_code == 0)
+    session.exit_code = report(session, Error{{}, "the agent ended before the cluster was ready",
+                                              "'conode sweep', then 'conode up' again"});
+}
+
+// The agent's process: off the terminal, its last words go to the pipe.
+[[noreturn]] void run_in_background(job::AgentOptions options, int pipe) {
+  ::setsid();
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int fd : {0, 1, 2}) ::dup2(null.get(), fd);
+  ::signal(SIGPIPE, SIG_IGN);
+  options.progress = [pipe](const job::Progress& p) {
+    (void)write_all(pipe, to_line(p) + "\n", "progress");
+  };
+  const Result<job::Outcome> outcome = job::run_agent(std::move(options));
+  const Error* failure = !outcome           ? &outcome.error()
+                         : outcome->failure ? &*outcome->failure
+                                            : nullptr;
+  if (failure != nullptr)
+    (void)write_all(pipe,
+                    json({{"error", failure->message()}, {"remedy", failure->remedy}}).dump() + "\n",
+                    "progress");
+  ::_exit(failure != nullptr ? 1 : 0);
+}
+
+void up(Session& session, job::AgentOptions options) {
+  std::array<int, 2> fds{};
+  if (::pipe2(fds.data(), O_CLOEXEC) != 0) {
+    session.exit_code = report(session, errno_failure("pipe").value());
+    return;
+  }
+  const UniqueFd read_end(fds[0]);
+  UniqueFd write_end(fds[1]);
+  const std::string job = options.job;
+  const pid_t pid = ::fork();  // no threads yet
+  if (pid < 0) {
+    session.exit_code = report(session, errno_failure("start the agent: fork").value());
+    return;
+  }
+  if (pid == 0) run_in_background(std::move(options), write_end.get());
+  write_end.reset();
+  follow_agent(session, read_end, job);
+}
+
+void with_options(Session& session, const std::vector<std::string>& command, int own_failure) {
+  const auto since = std::chrono::steady_clock::now();
+  config::Config config;
+  if (!session.load(&config)) return;
+  Result<job::AgentOptions> options = agent_options(config);
+  if (!options) {
+    session.exit_code = report(session, options.error(), own_failure);
+    return;
+  }
+  options->since = since;
+  if (command.empty()) return up(session, std::move(*options));
+  options->workload = command;
+  options->progress = [&session](const job::Progress& p) { print_progress(session, p); };
+  session.exit_code = conclude(session, job::run_agent(std::move(*options)), own_failure);
+}
+
+}  // namespace
+
+void add_up(CLI::App& app, Session& session) {
+  CLI::App* verb = app.add_subcommand("up", "Start the cluster beside the HPC part; 'down' ends it");
+  config::add_flags(*verb, session.flags);
+  add_json_flag(*verb, session);
+  verb->callback([&session] { with_options(session, {}, kFailed); });
+}
+
+void add_exec(CLI::App& app, Session& session) {
+  CLI::App* verb =
+      app.add_subcommand("exec", "Cluster up, run a command in the HPC part, cluster down");
+  config::add_flags(*verb, session.flags);
+  add_json_flag(*verb, session);
+  auto command = std::make_shared<std::vector<std::string>>();
+  verb->add_option("command", *command, "The command and its arguments, after --")->required();
+  verb->footer("The exit code is the command's; 125 when conode itself failed, 126 or 127 when the\n"
+               "command could not be started.");
+  verb->callback([&session, command] { with_options(session, *command, kOwnFailure); });
+}
+
+}  // namespace conode::cli

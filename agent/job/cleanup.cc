@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/job/cleanup.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "agent/base/file.h"
+#include "agent/sandbox/sandbox.h"
+#include "cgroup/job_cgroups.h"
+
+namespace conode::job {
+namespace {
+
+struct Found {
+  int pid = 0;
+  std::string name;
+};
+
+std::set<int> own_ancestors() {
+  std::set<int> pids;
+  int pid = ::getpid();
+  while (pid > 1 && pids.insert(pid).second) {
+    const std::string stat = read_file(fmt::format("/proc/{}/stat", pid)).value_or("");
+    const size_t behind_name = stat.rfind(')');
+    if (behind_name == std::string::npos) break;
+    pid = std::atoi(stat.c_str() + std::min(stat.size(), behind_name + 4));  // ") S 123"
+  }
+  return pids;
+}
+
+bool has_marker(const std::string& pid, const std::string& marker) {
+  const Result<std::string> environment = read_file("/proc/" + pid + "/environ");
+  if (!environment) return false;  // another user's, or gone
+  for (size_t at = 0; (at = environment->find(marker, at)) != std::string::npos; ++at) {
+    const size_t end = at + marker.size();
+    if ((at == 0 || (*environment)[at - 1] == '\0') &&
+        (end == environment->size() || (*environment)[end] == '\0'))
+      return true;
+  }
+  return false;
+}
+
+// Processes of ours that carry the job's marker, without the caller and its ancestors.
+std::vector<Found> marked_processes(const std::string& instance) {
+  const std::string marker = fmt::format("{}={}", kPartVariable, instance);
+  const std::set<int> spared = own_ancestors();
+  std::vector<Found> found;
+  const std::vector<std::string> names = list_dir("/proc").value_or(std::vector<std::string>{});
+  for (const std::string& name : names) {
+    int pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ptr !=
+        name.data() + name.size())
+      continue;
+    if (spared.contains(pid) || !has_marker(name, marker)) continue;
+    std::string comm = read_file("/proc/" + name + "/comm").value_or("?\n");
+    comm.pop_back();
+    found.push_back({pid, comm});
+  }
+  return found;
+}
+
+// Sends `signal` to all and waits until they have ended, at most `patience`.
+void signal_and_wait(const std::vector<Found>& processes, int signal,
+                     std::chrono::milliseconds patience) {
+  std::vector<UniqueFd> pidfds;
+  for (const Found& process : processes) {
+    UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+    if (!fd) continue;
+    (void)::syscall(SYS_pidfd_send_signal, fd.get(), signal, nullptr, 0);
+    pidfds.push_back(std::move(fd));
+  }
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (const UniqueFd& fd : pidfds) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    pollfd poll_fd{fd.get(), POLLIN, 0};
+    (void)::poll(&poll_fd, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
+  }
+}
+
+bool init_alive(const Instance& instance) {
+  return instance.init_pid > 0 &&
+         process_start_time(instance.init_pid) == instance.init_start_time;
+}
+
+Result<void> end_sandbox(const Instance& instance) {
+  if (!init_alive(instance)) return {};
+  const UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, instance.init_pid, 0)));
+  // Between the check and the open the pid could have been reused: check again under the pidfd.
+  if (!fd || !init_alive(instance)) return {};
+  if (::syscall(SYS_pidfd_send_signal, fd.get(), SIGKILL, nullptr, 0) != 0 && errno != ESRCH)
+    return errno_failure(fmt::format("end the sandbox (process {})", instance.init_pid));
+  constexpr int kPatience = 10000;  // ms; the kernel ends a PID namespace in about 100
+  pollfd poll_fd{fd.get(), POLLIN, 0};
+  if (::poll(&poll_fd, 1, kPatience) != 1)
+    return failure(fmt::format("end the sandbox: process {} does not end", instance.init_pid));
+  return {};
+}
+
+bool owned_by_others(const std::string& path) {
+  // A first, cheap try shows whether subordinate ids own something in the tree.
+  return !remove_tree(path);
+}
+
+}  // namespace
+
+Result<int> end_hpc_processes(const Instance& instance, std::chrono::milliseconds grace) {
+  constexpr std::chrono::milliseconds kAfterKill{5000};
+  std::vector<Found> left = marked_processes(instance.instance);
+  const int count = static_cast<int>(left.size());
+  if (count == 0) return 0;
+  signal_and_wait(left, SIGTERM, grace);
+  // New ones may have been started meanwhile; SIGKILL until none is found.
+  for (int round = 0; round < 10; ++round) {
+    left = marked_processes(instance.instance);
+    if (left.empty()) return count;
+    signal_and_wait(left, SIGKILL, kAfterKill);
+  }
+  return failure(fmt::format("end the processes of the HPC part: process {} '{}' does not end",
+                             left.front().pid, left.front().name));
+}
+
+Result<void> remove_job(const FoundJob& job, const std::string& libexec_dir,
+                        std::chrono::milliseconds grace) {
+  const auto step = [&](const char* what) {
+    return fmt::format("remove job '{}': {}", job.job, what);
+  };
+  if (job.instance) {
+    TRY_AS(step("HPC part"), end_hpc_processes(*job.instance, grace));
+    TRY_AS(step("sandbox"), end_sandbox(*job.instance));
+    if (!job.instance->cgroup.empty())
+      TRY_AS(step("cgroups"), remove_job_cgroups(job.instance->cgroup));
+  }
+  if (exists(job.path) && owned_by_others(job.path))
+    TRY_AS(step("state"), sandbox::remove_as_namespace_root(job.path, libexec_dir,
+                                                            TRY(id_map_of_user())));
+  return {};
+}
+
+std::vector<std::string> audit(const FoundJob& job) {
+  std::vector<std::string> left;
+  if (exists(job.path)) left.push_back(fmt::format("state directory '{}'", job.path));
+  if (!job.instance) return left;
+  for (const Found& p : marked_processes(job.instance->instance))
+    left.push_back(fmt::format("process {} '{}' of the HPC part", p.pid, p.name));
+  if (init_alive(*job.instance))
+    left.push_back(fmt::format("process {}, the sandbox's init", job.instance->init_pid));
+  if (!job.instance->cgroup.empty() && exists(job.instance->cgroup))
+    left.push_back(fmt::format("cgroup '{}'", job.instance->cgroup));
+  return left;
+}
+
+Result<SweepReport> sweep(const std::string& base, const std::string& libexec_dir,
+                          const std::string& only) {
+  constexpr std::chrono::milliseconds kGrace{1000};
+  SweepReport report;
+  for (const FoundJob& job : TRY(find_jobs(base))) {
+    if (!only.empty() && job.job != only) continue;
+    const Result<std::optional<UniqueFd>> lock = try_lock(job.path);
+    if (lock && !*lock) {
+      report.alive.push_back(job.job);
+      continue;
+    }
+    if (Result<void> removed = remove_job(job, libexec_dir, kGrace); removed)
+      report.removed.push_back(job.job);
+    else
+      report.failures.push_back(std::move(removed).error());
+  }
+  return report;
+}
+
+}  // namespace conode::job

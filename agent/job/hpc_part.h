@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a process of the HPC part sees: its environment, its cores, its cgroup.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "agent/base/result.h"
+#include "agent/job/job_dir.h"
+
+namespace conode::job {
+
+// Variables for `conode env`: how to reach the cluster, and what MPI, hwloc and the batch system
+// need so that their own binding stays inside the part.
+[[nodiscard]] std::map<std::string, std::string> part_environment(const Instance& instance,
+                                                                  const std::string& state_dir);
+
+// Moves the calling process into the part (cgroup where there is one, affinity always) and sets
+// the variables, the job's marker included. What it executes afterwards stays there.
+[[nodiscard]] Result<void> enter_hpc_part(const Instance& instance, const std::string& state_dir);
+
+}  // namespace conode::job

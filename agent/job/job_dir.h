@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of one job on one node: a directory below the user's state directory, held by a lock
+// while its agent lives. Whoever finds a directory without a holder may sweep it. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/result.h"
+#include "agent/base/unique_fd.h"
+
+namespace conode::job {
+
+// What the command line needs to know of a job without asking its agent; `instance.json`.
+struct Instance {
+  std::string job;
+  std::string instance;        // random: tells this run from an earlier one of the same name
+  int pid = 0;                 // of the agent
+  int init_pid = 0;            // of the sandbox's init
+  uint64_t init_start_time = 0;  // field 22 of proc_pid_stat(5): tells a reused pid
+  std::string enforcement;
+  std::string hpc_cpus;        // kernel list format
+  std::string k8s_cpus;
+  bool shared_core = false;
+  std::string cgroup;          // of the job; empty: none
+  std::string bundle;
+  int api_port = 0;            // on the host's loopback
+};
+
+[[nodiscard]] std::string to_json(const Instance& instance);
+[[nodiscard]] Result<Instance> instance_from_json(const std::string& text);
+
+// Checks and makes the user's state directory: his own, 0700, no symbolic link, on a local file
+// system unless `allow_network` is set.
+[[nodiscard]] Result<void> prepare_base(const std::string& base, bool allow_network);
+
+// Refuses a network file system; `path` exists.
+[[nodiscard]] Result<void> check_file_system(const std::string& path);
+
+// Names usable as part of paths, cgroups and host names: letters, digits, '.', '_' and '-', at most
+// 48, beginning with a letter or a digit.
+[[nodiscard]] Result<void> check_job_name(const std::string& job);
+
+class JobDir {
+ public:
+  // Makes `<base>/<job>` and takes its lock. Fails where an agent holds it; what a dead one left
+  // must have been swept before.
+  [[nodiscard]] static Result<JobDir> create(const std::string& base, const std::string& job);
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] Result<void> write(const Instance& instance) const;
+  // Keeps the lock over exec(2), for an agent that starts as another program.
+  [[nodiscard]] int lock_fd() const { return lock_.get(); }
+
+ private:
+  JobDir(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+
+  std::string path_;
+  UniqueFd lock_;
+};
+
+struct FoundJob {
+  std::string job;
+  std::string path;
+  bool alive = false;                // an agent holds the lock
+  std::optional<Instance> instance;  // absent: died before it wrote it
+};
+
+// All jobs of the user below `base`; none where it does not exist.
+[[nodiscard]] Result<std::vector<FoundJob>> find_jobs(const std::string& base);
+
+// The lock of a job whose agent is gone; empty optional where one holds it.
+[[nodiscard]] Result<std::optional<UniqueFd>> try_lock(const std::string& job_path);
+
+// Start time of a process, in clock ticks since boot; absent where there is none.
+[[nodiscard]] std::optional<uint64_t> process_start_time(int pid);
+
+}  // namespace conode::job

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent's gRPC server on its unix socket. Requests arrive on gRPC's threads; the callbacks are
+// run there and must hand over to the agent's loop themselves.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/base/result.h"
+#include "agent/proto/agent.pb.h"
+
+namespace conode::job {
+
+class RpcServer {
+ public:
+  struct Handlers {
+    std::function<agent::StatusReply()> status;
+    std::function<agent::DownReply()> down;  // blocks until the job is clean
+  };
+
+  [[nodiscard]] static Result<std::unique_ptr<RpcServer>> listen(const std::string& socket_path,
+                                                                 Handlers handlers);
+  // Waits for calls that are being answered.
+  ~RpcServer();
+
+ private:
+  struct Impl;
+  explicit RpcServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// The command line's side.
+[[nodiscard]] Result<agent::StatusReply> request_status(const std::string& socket_path);
+[[nodiscard]] Result<agent::DownReply> request_down(const std::string& socket_path);
+
+}  // namespace conode::job

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/job/workload.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+
+#include "agent/base/file.h"
+#include "agent/job/cleanup.h"
+#include "agent/job/hpc_part.h"
+#include "agent/job/node_agent.h"
+
+namespace conode::job {
+
+namespace asio = boost::asio;
+
+namespace {
+
+std::vector<std::string> environment_with(const std::map<std::string, std::string>& added) {
+  std::vector<std::string> all;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    if (!added.contains(text.substr(0, text.find('=')))) all.push_back(text);
+  }
+  for (const auto& [name, value] : added) all.push_back(fmt::format("{}={}", name, value));
+  return all;
+}
+
+}  // namespace
+
+Workload::Workload(asio::io_context& loop, Process process, std::function<void(int)> ended)
+    : process_(std::move(process)),
+      pidfd_(loop, ::fcntl(process_.pidfd(), F_DUPFD_CLOEXEC, 0)),
+      patience_(loop),
+      ended_(std::move(ended)) {}
+
+Result<std::unique_ptr<Workload>> Workload::start(asio::io_context& loop,
+                                                  const std::vector<std::string>& command,
+                                                  const Instance& instance,
+                                                  const std::string& state_dir,
+                                                  const EnforcedPart& part,
+                                                  std::function<void(int)> ended) {
+  if (part.cpus.empty())
+    return failure("start the command: Kubernetes has all cores of this job",
+                   "give it fewer with --k8s-cores or --k8s-share");
+  std::map<std::string, std::string> variables = part_environment(instance, state_dir);
+  variables[kPartVariable] = instance.instance;
+  UniqueFd cgroup;
+  if (!part.cgroup.empty())
+    cgroup = TRY(open_at(AT_FDCWD, part.cgroup, O_PATH | O_DIRECTORY));
+  Process process = TRY(Process::spawn({.argv = command,
+                                        .environment = environment_with(variables),
+                                        .affinity = part.mask,
+                                        .cgroup = cgroup ? cgroup.get() : -1,
+                                        .die_with_parent = true}));
+  std::unique_ptr<Workload> workload(new Workload(loop, std::move(process), std::move(ended)));
+  workload->wait_for_end();
+  return workload;
+}
+
+void Workload::wait_for_end() {
+  pidfd_.async_wait(asio::posix::stream_descriptor::wait_read,
+                    [this](const boost::system::error_code& error) {
+                      if (error) return;
+                      const Result<ExitStatus> status = process_.wait();
+                      running_ = false;
+                      patience_.cancel();
+                      ended_(status ? shell_exit_code(*status) : 1);
+                    });
+}
+
+void Workload::forward(int signal) {
+  constexpr std::chrono::seconds kPatience{10};
+  // The terminal has sent SIGINT to the whole foreground process group already.
+  const bool seen = signal == SIGINT && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp();
+  if (!seen) (void)process_.kill(signal);
+  patience_.expires_after(kPatience);
+  patience_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) (void)process_.kill(SIGKILL);
+  });
+}
+
+}  // namespace conode::job

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The services of a node: their command lines, order and readiness. Version differences of
+// upstream's flags live here and nowhere else.
+#include <fmt/format.h>
+
+#include "agent/kubernetes/cluster.h"
+#include "agent/sandbox/protocol.h"
+
+namespace conode::kubernetes {
+namespace {
+
+using sandbox::kBundlePath;
+using sandbox::kLibexecPath;
+using services::ReadyByHttp;
+using services::ReadyByNotify;
+using services::ReadyWhenCompleted;
+using services::ServiceSpec;
+
+constexpr const char* kEtc = "/run/conode/state/etc";
+constexpr const char* kPki = "/run/conode/state/pki";
+constexpr const char* kRun = "/run/conode/state/run";
+
+std::string program(const char* name) { return fmt::format("{}/{}", kBundlePath, name); }
+
+ServiceSpec certificates() {
+  const std::string config = fmt::format("--config={}/kubeadm.yaml", kEtc);
+  const std::string dir = fmt::format("--kubeconfig-dir={}", kEtc);
+  const auto user = [&](const char* name, const char* file) -> std::vector<std::string> {
+    return {"--", fmt::format("--out={}/{}", kEtc, file), "kubeconfig", "user", config,
+            fmt::format("--client-name={}", name)};
+  };
+  ServiceSpec spec{
+      .name = "kubeadm",
+      .argv = {program("kube"), "kubeadm-phases", "init", "phase", "certs", "all", config, "--",
+               "init", "phase", "kubeconfig", "all", config, dir},
+      .ready = ReadyWhenCompleted{},
+  };
+  for (const auto& segment :
+       {user("system:kube-proxy", "kube-proxy.conf"), user("coredns", "coredns.conf")})
+    spec.argv.insert(spec.argv.end(), segment.begin(), segment.end());
+  return spec;
+}
+
+// The one client is the API server, over a socket that only root of the sandbox can open; there are
+// no peers. What is advertised must look like host:port, and nobody uses it.
+ServiceSpec etcd() {
+  return {.name = "etcd",
+          .argv = {program("etcd"), "--name=n0", "--data-dir=/run/conode/state/etcd",
+                   "--unsafe-no-fsync",
+                   fmt::format("--listen-client-urls=unix://{}/etcd.sock", kRun),
+                   "--advertise-client-urls=http://127.0.0.1:2379",
+                   fmt::format("--listen-peer-urls=unix://{}/etcd-peer.sock", kRun),
+                   "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+                   "--initial-cluster=n0=http://127.0.0.1:2380", "--log-level=warn"},
+          .ready = ReadyByNotify{}};
+}
+
+ServiceSpec containerd() {
+  return {.name = "containerd",
+          .argv = {program("containerd"), fmt::format("--config={}/containerd.toml", kEtc)},
+          .ready = ReadyByNotify{}};
+}
+
+ServiceSpec api_server(const ClusterLayout& c) {
+  const auto pki = [](const char* flag, const char* file) {
+    return fmt::format("--{}={}/{}", flag, kPki, file);
+  };
+  return {.name = "kube-apiserver",
+          .argv = {program("kube-apiserver"), "--advertise-address=" + c.node_address,
+                   "--bind-address=" + c.node_address,
+                   fmt::format("--secure-port={}", c.api_port), "--allow-privileged=true",
+                   "--authorization-mode=Node,RBAC", pki("client-ca-file", "ca.crt"),
+                   "--enable-admission-plugins=NodeRestriction", "--enable-bootstrap-token-auth=true",
+                   fmt::format("--etcd-servers=unix://{}/etcd.sock", kRun),
+                   pki("kubelet-client-certificate", "apiserver-kubelet-client.crt"),
+                   pki("kubelet-client-key", "apiserver-kubelet-client.key"),
+                   "--kubelet-preferred-address-types=InternalIP",
+                   pki("proxy-client-cert-file", "front-proxy-client.crt"),
+                   pki("proxy-client-key-file", "front-proxy-client.key"),
+                   "--requestheader-allowed-names=front-proxy-client",
+                   pki("requestheader-client-ca-file", "front-proxy-ca.crt"),
+                   "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+                   "--requestheader-group-headers=X-Remote-Group",
+                   "--requestheader-username-headers=X-Remote-User",
+                   "--service-account-issuer=https://kubernetes.default.svc." + c.cluster_domain,
+                   pki("service-account-key-file", "sa.pub"),
+                   pki("service-account-signing-key-file", "sa.key"),
+                   "--service-cluster-ip-range=" + c.service_prefix,
+                   pki("tls-cert-file", "apiserver.crt"),
+                   pki("tls-private-key-file", "apiserver.key"), "--profiling=false"},
+          .after = {"kubeadm", "etcd"},
+          .ready = ReadyByHttp{c.node_address, c.api_port, "/readyz", true}};
+}
+
+// client-go's default of 20 requests a second makes the first pod wait for seconds.
+std::vector<std::string> controller_flags(const char* binary, const char* kubeconfig) {
+  const std::string path = fmt::format("{}/{}", kEtc, kubeconfig);
+  return {program(binary),
+          "--leader-elect=false",
+          "--kube-api-qps=1000",
+          "--kube-api-burst=2000",
+          "--profiling=false",
+          "--bind-address=127.0.0.1",
+          "--kubeconfig=" + path,
+          "--authentication-kubeconfig=" + path,
+          "--authorization-kubeconfig=" + path};
+}
+
+ServiceSpec controller_manager(const ClusterLayout& c) {
+  ServiceSpec spec{.name = "kube-controller-manager",
+                   .argv = controller_flags("kube-controller-manager", "controller-manager.conf"),
+                   .after = {"kube-apiserver"},
+                   .ready = ReadyByHttp{"127.0.0.1", 10257, "/healthz", true}};
+  for (const std::string& flag :
+       {fmt::format("--client-ca-file={}/ca.crt", kPki),
+        fmt::format("--cluster-signing-cert-file={}/ca.crt", kPki),
+        fmt::format("--cluster-signing-key-file={}/ca.key", kPki),
+        fmt::format("--root-ca-file={}/ca.crt", kPki),
+        fmt::format("--service-account-private-key-file={}/sa.key", kPki),
+        std::string("--use-service-account-credentials=true"),
+        std::string("--allocate-node-cidrs=true"), "--cluster-cidr=" + c.pod_prefix,
+        "--service-cluster-ip-range=" + c.service_prefix,
+        std::string("--controllers=*,bootstrapsigner,tokencleaner")})
+    spec.argv.push_back(flag);
+  return spec;
+}
+
+ServiceSpec scheduler() {
+  return {.name = "kube-scheduler",
+          .argv = controller_flags("kube-scheduler", "scheduler.conf"),
+          .after = {"kube-apiserver"},
+          .ready = ReadyByHttp{"127.0.0.1", 10259, "/healthz", true}};
+}
+
+ServiceSpec kubelet(const ClusterLayout& c) {
+  return {.name = "kubelet",
+          .argv = {program("kubelet"), fmt::format("--kubeconfig={}/kubelet.conf", kEtc),
+                   fmt::format("--config={}/kubelet.yaml", kEtc),
+                   "--hostname-override=" + c.node_name, "--node-ip=" + c.node_address,
+                   "--root-dir=/var/lib/kubelet",
+                   fmt::format("--node-labels=conode.io/rank={},conode.io/host={}", c.rank,
+                               c.host_name)},
+          .after = {"containerd", "kubeadm"},
+          .ready = ReadyByHttp{"127.0.0.1", 10248, "/healthz", false}};
+}
+
+ServiceSpec kube_proxy(const ClusterLayout& c) {
+  return {.name = "kube-proxy",
+          .argv = {program("kube-proxy"), fmt::format("--config={}/kube-proxy.yaml", kEtc),
+                   "--hostname-override=" + c.node_name},
+          .after = {"kube-apiserver"},
+          .ready = ReadyByHttp{"127.0.0.1", 10256, "/healthz", false}};
+}
+
+ServiceSpec coredns() {
+  return {.name = "coredns",
+          .argv = {program("coredns"), "-conf", fmt::format("{}/Corefile", kEtc)},
+          .after = {"kube-apiserver"},
+          .ready = ReadyByHttp{"127.0.0.1", 8181, "/ready", false}};
+}
+
+}  // namespace
+
+std::vector<ServiceSpec> control_plane_services(const ClusterLayout& c) {
+  return {certificates(), etcd(),    containerd(), api_server(c), controller_manager(c),
+          scheduler(),    kubelet(c), kube_proxy(c), coredns()};
+}
+
+std::vector<std::string> service_environment(const ClusterLayout& c) {
+  return {fmt::format("PATH={}:{}:/usr/sbin:/usr/bin:/sbin:/bin", kBundlePath, kLibexecPath),
+          "HOME=/run/conode/state",
+          "TMPDIR=/run/conode/state/tmp",
+          "CONODE_ENFORCEMENT=" + c.level,
+          fmt::format("CONODE_RUNC={}/runc", kBundlePath)};
+}
+
+}  // namespace conode::kubernetes

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/kubernetes/objects.h"
+
+#include <nlohmann/json.hpp>
+
+namespace conode::kubernetes {
+namespace {
+
+using nlohmann::json;
+
+json port(const char* name, const char* protocol) {
+  return {{"name", name}, {"protocol", protocol}, {"port", 53}};
+}
+
+json rule(const char* group, const std::vector<std::string>& resources) {
+  return {{"apiGroups", {group}}, {"resources", resources}, {"verbs", {"list", "watch"}}};
+}
+
+}  // namespace
+
+Result<std::vector<std::pair<std::string, std::string>>> bootstrap_objects(
+    const ClusterLayout& layout) {
+  constexpr uint32_t kDnsIndex = 10;
+  const std::string dns = TRY(address_in(layout.service_prefix, kDnsIndex));
+  const json labels = {{"k8s-app", "kube-dns"}, {"kubernetes.io/name", "CoreDNS"}};
+  const json role = {{"apiVersion", "rbac.authorization.k8s.io/v1"},
+                     {"kind", "ClusterRole"},
+                     {"metadata", {{"name", "conode:coredns"}}},
+                     {"rules",
+                      {rule("", {"endpoints", "services", "pods", "namespaces"}),
+                       rule("discovery.k8s.io", {"endpointslices"})}}};
+  const json binding = {{"apiVersion", "rbac.authorization.k8s.io/v1"},
+                        {"kind", "ClusterRoleBinding"},
+                        {"metadata", {{"name", "conode:coredns"}}},
+                        {"roleRef",
+                         {{"apiGroup", "rbac.authorization.k8s.io"},
+                          {"kind", "ClusterRole"},
+                          {"name", "conode:coredns"}}},
+                        {"subjects",
+                         {{{"apiGroup", "rbac.authorization.k8s.io"},
+                           {"kind", "User"},
+                           {"name", "coredns"}}}}};
+  const json service = {{"apiVersion", "v1"},
+                        {"kind", "Service"},
+                        {"metadata", {{"name", "kube-dns"}, {"labels", labels}}},
+                        {"spec",
+                         {{"clusterIP", dns},
+                          {"ports", {port("dns", "UDP"), port("dns-tcp", "TCP")}}}}};
+  const json slice = {
+      {"apiVersion", "discovery.k8s.io/v1"},
+      {"kind", "EndpointSlice"},
+      {"metadata",
+       {{"name", "kube-dns-conode"}, {"labels", {{"kubernetes.io/service-name", "kube-dns"}}}}},
+      {"addressType", "IPv4"},
+      {"ports", {port("dns", "UDP"), port("dns-tcp", "TCP")}},
+      {"endpoints",
+       {{{"addresses", {layout.node_address}},
+         {"conditions", {{"ready", true}}},
+         {"nodeName", layout.node_name}}}}};
+  return std::vector<std::pair<std::string, std::string>>{
+      {"/apis/rbac.authorization.k8s.io/v1/clusterroles", role.dump()},
+      {"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding.dump()},
+      {"/api/v1/namespaces/kube-system/services", service.dump()},
+      {"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices", slice.dump()}};
+}
+
+}  // namespace conode::kubernetes

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Theory of operation: mount namespaces are inherited as a copy, so the host's tree is visible (a
+// hostPath volume sees the node's software and scratch). On top of it we lay, in this order, what
+// differs: the namespaces' own /proc and cgroup2, a tmpfs on /run with the job's directories bound
+// into it at fixed paths, a tmpfs on /var/lib and the job's log directory on /var/log. The
+// directories are bound from descriptors taken beforehand, because the tmpfs may hide their paths
+// (a bundle below /var/lib, a state directory below /run). See mount_namespaces(7).
+#include "agent/sandbox/init_mounts.h"
+
+#include <fmt/format.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <vector>
+
+#include "agent/base/file.h"
+#include "agent/sandbox/protocol.h"
+
+namespace conode::sandbox {
+namespace {
+
+Result<void> mount_at(const char* source, const std::string& target, const char* type,
+                      unsigned long flags, const char* data = nullptr) {
+  if (::mount(source, target.c_str(), type, flags, data) != 0)
+    return errno_failure(fmt::format("mount {} on '{}'", type != nullptr ? type : source, target));
+  return {};
+}
+
+Result<void> bind_dir(const std::string& source, const std::string& target) {
+  TRY(make_dirs(target, 0755));
+  return mount_at(source.c_str(), target, nullptr, MS_BIND | MS_REC);
+}
+
+Result<void> remount_read_only(const std::string& target) {
+  // Flags that the user namespace's creator cannot clear must be kept (mount_namespaces(7)).
+  for (const unsigned long kept : {0UL, static_cast<unsigned long>(MS_NOSUID | MS_NODEV),
+                                   static_cast<unsigned long>(MS_NOSUID | MS_NODEV | MS_RELATIME)})
+    if (::mount(nullptr, target.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | kept,
+                nullptr) == 0)
+      return {};
+  return errno_failure(fmt::format("make '{}' read-only", target));
+}
+
+// One of the job's directories, held by a descriptor from before anything was covered.
+struct Bound {
+  UniqueFd source;
+  const char* target;
+  bool read_only;
+};
+
+Result<std::vector<Bound>> open_job_directories(const MountOptions& o) {
+  constexpr int kFlags = O_PATH | O_DIRECTORY;
+  std::vector<Bound> bound;
+  bound.push_back({TRY(open_at(AT_FDCWD, o.state_dir, kFlags)), kStatePath, false});
+  bound.push_back({TRY(open_at(AT_FDCWD, o.bundle_dir, kFlags)), kBundlePath, true});
+  bound.push_back({TRY(open_at(AT_FDCWD, o.libexec_dir, kFlags)), kLibexecPath, true});
+  return bound;
+}
+
+Result<void> bind_job_directories(const std::vector<Bound>& bound) {
+  for (const Bound& b : bound) {
+    TRY(bind_dir(fmt::format("/proc/self/fd/{}", b.source.get()), b.target));
+    if (b.read_only) TRY(remount_read_only(b.target));
+  }
+  return {};
+}
+
+Result<void> cover_writable_places() {
+  constexpr unsigned long kPlain = MS_NOSUID | MS_NODEV;
+  TRY(mount_at("tmpfs", "/var/lib", "tmpfs", kPlain, "mode=0755"));
+  const std::string state = kStatePath;
+  TRY(bind_dir(state + "/kubelet", "/var/lib/kubelet"));
+  TRY(mount_at((state + "/varlog").c_str(), "/var/log", nullptr, MS_BIND));
+  for (const char* made : {"/run/containerd", "/run/lock", "/run/netns"})
+    TRY(make_dirs(made, 0755));
+  return {};
+}
+
+}  // namespace
+
+Result<void> make_mounts(const MountOptions& options) {
+  const std::vector<Bound> bound = TRY(open_job_directories(options));
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return errno_failure("make the mount tree private");
+  TRY(mount_at("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC));
+  const Result<void> cgroup2 = mount_at("cgroup2", "/sys/fs/cgroup", "cgroup2",
+                                        MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME);
+  if (!cgroup2 && options.cgroups) return cgroup2;
+  TRY(mount_at("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"));
+  TRY(bind_job_directories(bound));
+  TRY(cover_writable_places());
+  // Volumes of pods propagate as the kubelet expects (mountPropagation).
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr) != 0)
+    return errno_failure("make the mount tree shared");
+  return {};
+}
+
+}  // namespace conode::sandbox

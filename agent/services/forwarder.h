@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// A port of the host's loopback that leads to an address in the sandbox. Bytes only: TLS and its
+// client certificates are between the two ends. On the event loop's thread.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+#include <string>
+
+#include "agent/base/result.h"
+#include "agent/services/sandbox_link.h"
+
+namespace conode::services {
+
+class Forwarder {
+ public:
+  // Listens on 127.0.0.1:`host_port` (0: a free one) for the life of the object.
+  [[nodiscard]] static Result<std::unique_ptr<Forwarder>> listen(boost::asio::io_context& loop,
+                                                                 uint16_t host_port);
+  [[nodiscard]] uint16_t port() const { return port_; }
+
+  // From here on connections are taken and led to `address`:`port` in the sandbox.
+  void serve(SandboxLink& link, std::string address, uint16_t port);
+
+ private:
+  Forwarder(boost::asio::ip::tcp::acceptor acceptor, uint16_t port)
+      : acceptor_(std::move(acceptor)), port_(port) {}
+  boost::asio::awaitable<void> accept_all(SandboxLink& link, std::string address, uint16_t port);
+
+  boost::asio::ip::tcp::acceptor acceptor_;
+  uint16_t port_;
+};
+
+}  // namespace conode::services
