@@ -129,8 +129,8 @@ INSTANTIATE_TEST_SUITE_P(
                               {{"partition.allow_shared_core", {"false"}}}},
                     FlagsCase{{"exec", "--allow-shared-core=false"},
                               {{"partition.allow_shared_core", {"false"}}}},
-                    FlagsCase{{"exec", "--allow-shared-core", "--no-allow-shared-core"},
-                              {{"partition.allow_shared_core", {"false"}}}}));
+                    FlagsCase{{"exec", "--allow-shared-core=perhaps"},
+                              {{"partition.allow_shared_core", {"perhaps"}}}}));
 
 class ConfigFlagsRefuse : public testing::TestWithParam<std::vector<std::string>> {};
 
@@ -144,13 +144,13 @@ TEST_P(ConfigFlagsRefuse, AsUsageErrors) {
   EXPECT_THROW(app.parse(arguments), CLI::ParseError);
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, ConfigFlagsRefuse,
-                         testing::Values(std::vector<std::string>{"exec", "--k8s-coers", "4"},
-                                         std::vector<std::string>{"exec", "--job"},
-                                         std::vector<std::string>{"exec", "--image"},
-                                         std::vector<std::string>{"down", "--k8s-cores", "4"},
-                                         std::vector<std::string>{"exec",
-                                                                  "--allow-shared-core=perhaps"}));
+using Arguments = std::vector<std::string>;
+INSTANTIATE_TEST_SUITE_P(
+    Table, ConfigFlagsRefuse,
+    testing::Values(Arguments{"exec", "--k8s-coers", "4"}, Arguments{"exec", "--job"},
+                    Arguments{"exec", "--image"}, Arguments{"down", "--k8s-cores", "4"},
+                    Arguments{"exec", "--no-allow-shared-core=false"},
+                    Arguments{"exec", "--allow-shared-core", "--no-allow-shared-core"}));
 
 TEST(ConfigFlags, SubsetOfASection) {
   CLI::App app;
