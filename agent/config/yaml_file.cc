@@ -32,7 +32,10 @@ class YamlReader {
 
   // May throw YAML::Exception.
   Source read(std::string_view text) {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    // yaml-cpp 0.7 takes a quote that is still open after the last line for closed.
+    const size_t end = text.find_last_not_of(" \t\r\n");
+    const std::vector<YAML::Node> documents =
+        YAML::LoadAll(std::string(text.substr(0, end == std::string_view::npos ? 0 : end + 1)));
     if (documents.size() > 1)
       add(documents[1], "", "", "is a second document", "keep one: remove the '---' between them");
     if (documents.empty() || documents[0].IsNull()) return std::move(source_);
@@ -87,7 +90,7 @@ class YamlReader {
     const Key* key = find_key(keys_, path);
     // 'partition.k8s_cores: 4' at the top is a path, but no key of the file.
     if (key != nullptr && key->name() == word) {
-      read_value(value, *key);
+      read_value(name, value, *key);
       return;
     }
     const std::string in = section ? section->name() : "";
@@ -104,15 +107,17 @@ class YamlReader {
           fmt::format("indent its keys below '{}:'", section->name()));
   }
 
-  void read_value(const YAML::Node& value, const Key& key) {
-    if (key.field->is_repeated()) {
+  void read_value(const YAML::Node& name, const YAML::Node& value, const Key& key) {
+    if (value.IsNull()) {  // its mark is the next token's
+      add(name, key.path, "", fmt::format("expected {}, found nothing", expectation(key)),
+          "give it a value, or remove the line for the default");
+    } else if (key.field->is_repeated()) {
       read_list(value, key);
     } else if (value.IsScalar()) {
       source_.settings.push_back({&key, {{value.Scalar(), place(value)}}, place(value)});
     } else {
       add(value, key.path, "",
-          fmt::format("expected {}, found {}", expectation(key), kind_of(value)),
-          value.IsNull() ? "give it a value, or remove the line for the default" : "");
+          fmt::format("expected {}, found {}", expectation(key), kind_of(value)), "");
     }
   }
 
