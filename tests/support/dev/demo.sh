@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# `./dev demo`, `./dev shell` and `./dev clean`.
+
+# Results of the test user to a directory of the caller's below ./build.
+take_results() {
+  rm -rf "$2"
+  mkdir -p "$2"
+  cp -r --no-preserve=mode,ownership "$1/." "$2"
+}
+
+verb_demo() {
+  local code=0
+  if [ $# = 0 ]; then set -- --short; fi
+  verb_setup
+  install_all dev
+  open_session
+  say "the converged workflow"
+  in_session "$top/docs/examples/converged_workflow/run.sh" --output "$session_tmp/results" "$@" ||
+    code=$?
+  if [ -d "$session_tmp/results" ]; then
+    take_results "$session_tmp/results" "$build/demo"
+    say "its results are in $build/demo"
+  fi
+  return $code
+}
+
+verb_shell() {
+  if [ $# = 0 ]; then set -- bash --norc -i; fi
+  verb_setup
+  install_all dev
+  open_session
+  say "a shell of '$test_user' in $session_cgroup"
+  in_session "$@"
+}
+
+verb_clean() {
+  local path
+  for path in "$build" "$stage"; do
+    if [ -e "$path" ]; then
+      say "removing $path"
+      rm -rf "$path"
+    fi
+  done
+}

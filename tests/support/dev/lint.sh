@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# `./dev lint`: each check is a function that prints what is wrong and returns 1.
+
+readonly lint_checks=(format tidy headers includes licence shell spelling)
+readonly lint_folders=(agent cgroup netplug batch_hooks tests)
+
+# Only these folders may include what the pattern names (design: one wrapper for each library).
+readonly include_rules=(
+  'hwloc(/[a-z_]*)?\.h       agent/topology'
+  'netlink/                  netplug/link'
+  'zmq(_addon)?\.h           agent/bus'
+  'grpc(pp)?/                agent/containerd agent/job'
+  'libcgroup\.h              cgroup'
+)
+
+# sources EXTENSION...: files of ours
+sources() {
+  local extension names=()
+  for extension in "$@"; do names+=(-o -name "*.$extension"); done
+  find "${lint_folders[@]}" -type f \( "${names[@]:1}" \) | sort
+}
+
+# Every text file of ours; with an argument only those whose first line matches it.
+scripts() {
+  find . \( -path ./build -o -path ./.git \) -prune -o -type f -size -200k -print | sort |
+    while read -r file; do
+      if head -n 1 "$file" | grep -aqE "$1"; then echo "$file"; fi
+    done
+}
+
+lint_format() {
+  sources cc h | xargs clang-format --dry-run -Werror
+}
+
+lint_tidy() {
+  "$support/lint/compile_checks.py" tidy "$build/dev" "$cache/lint"
+}
+
+lint_headers() {
+  "$support/lint/compile_checks.py" headers "$build/dev" "$cache/lint"
+}
+
+lint_includes() {
+  local rule pattern folders found code=0
+  for rule in "${include_rules[@]}"; do
+    read -r pattern folders <<< "$rule"
+    found=$(sources cc h | grep -vE "^(${folders// /|})/" |
+      xargs grep -nE "^ *# *include *[<\"]$pattern" || true)
+    if [ -z "$found" ]; then continue; fi
+    printf "only %s may include '%s':\n%s\n" "$folders" "$pattern" "$found"
+    code=1
+  done
+  return $code
+}
+
+lint_licence() {
+  local file code=0
+  while read -r file; do
+    if ! head -n 3 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0'; then
+      echo "$file: its first lines have no 'SPDX-License-Identifier: Apache-2.0'"
+      code=1
+    fi
+  done < <(sources cc h c go py sh bats bash cmake proto && scripts '^#!' &&
+    find "${lint_folders[@]}" -name CMakeLists.txt)
+  return $code
+}
+
+# Parts without a #! line are read through who sources them (-x).
+lint_shell() {
+  { scripts '^#!.*(bash|/sh|bats)' && find tests -name '*.bash'; } | xargs shellcheck -x
+}
+
+lint_spelling() {
+  codespell --skip='./build,./.git,*.sum,*.svg,*.xml,LICENSE' \
+    --ignore-words="$support/lint/spelling_exceptions.txt" .
+}
+
+verb_lint() {
+  local name code=0
+  if [ $# = 0 ]; then set -- "${lint_checks[@]}"; fi
+  if [[ " $* " =~ \ (tidy|headers)\  ]]; then
+    verb_setup
+    build_preset dev
+  fi
+  for name in "$@"; do
+    [[ " ${lint_checks[*]} " == *" $name "* ]] ||
+      fail "unknown check '$name'" "one of: ${lint_checks[*]}"
+    say "lint $name"
+    if ! "lint_$name"; then
+      printf 'lint %s: failed\n' "$name" >&2
+      code=1
+    fi
+  done
+  return $code
+}

@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# run_tests.sh TIER...: the tests of these tiers, inside of a session (session.sh), started by
+# `./dev test`. Results as files in $CONODE_TEST_RESULTS: JUnit of ctest and of bats, and one of each
+# GoogleTest program, since ctest knows only programs. Whether they are good, tally.py says.
+#
+# Tests find in their environment: CONODE (the installed program, also first on PATH), CONODE_BUNDLE,
+# CONODE_TEST_SUPPORT (programs made for tests), TMPDIR (has to be empty in the end).
+set -euo pipefail
+
+readonly results=$CONODE_TEST_RESULTS
+
+# ctest_tier TREE TIER
+ctest_tier() {
+  local jobs=1
+  if [ "$2" = unit ]; then jobs=$(nproc); fi
+  printf '== %s, %s build\n' "$2" "$1"
+  GTEST_OUTPUT=xml:$results/gtest-$1-$2/ ctest --test-dir "$CONODE_TEST_BUILD/$1" \
+    --label-regex "^$2\$" --parallel "$jobs" --output-on-failure --no-tests=ignore \
+    --output-junit "$results/ctest-$1-$2.xml" || true
+  [ -e "$results/ctest-$1-$2.xml" ]
+}
+
+bats_files() {
+  local files
+  shopt -s nullglob
+  files=("$(dirname "$0")"/../../program/*.bats)
+  if [ ${#files[@]} = 0 ]; then return; fi
+  printf '== program, bats\n'
+  export BATS_TEST_TIMEOUT=300 BATS_LIB_PATH=/usr/lib/bats
+  bats --timing --print-output-on-failure --report-formatter junit --output "$results" \
+    "${files[@]}" || touch "$results/bats.failed"
+  mv "$results/report.xml" "$results/bats.xml"
+}
+
+for tier in "$@"; do
+  for tree in $CONODE_TEST_TREES; do
+    if [ "$tier" != program ] || [ "$tree" = dev ]; then ctest_tier "$tree" "$tier"; fi
+  done
+  if [ "$tier" = program ]; then bats_files; fi
+done
