@@ -23,7 +23,7 @@ done
 cd /
 exec {tree}< "$checkout"
 mount -t tmpfs -o mode=755,size=1m tmpfs "$closed"
-mkdir -p "$checkout"
-mount --bind "/proc/self/fd/$tree" "$checkout"
+(umask 022 && mkdir -p "$checkout")
+mount --no-canonicalize --bind "/proc/self/fd/$tree" "$checkout" # its path is covered by now
 exec {tree}<&-
 exec "$@"
