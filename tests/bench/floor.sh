@@ -15,6 +15,8 @@
 # process: PID 1 of the PID namespace is its child and dies with it.
 set -euo pipefail
 
+here=$(dirname "$(readlink -f "$0")")
+readonly here
 readonly address=10.88.0.1 node=n0 pod_cidr=10.244.0.0/24
 readonly service_cidr=10.96.0.0/16 service_address=10.96.0.80
 readonly runtime=/run/containerd/containerd.sock api=https://$address:6443
@@ -236,27 +238,6 @@ node_agents() {
   write_proxy_config
 }
 
-deployment() {
-  kubectl apply -f - > /dev/null << END
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-      - {name: web, image: "docker.io/library/busybox:latest", imagePullPolicy: Never,
-         command: [httpd, -f, -p, "80"]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80}], clusterIP: $service_address}
-END
-}
-
 inside() {
   local begun=$1 bundle=$2 image_archive=$3 state=$4 hold=$5
   local etc=$state/etc pki=$state/etc/pki
@@ -272,8 +253,7 @@ inside() {
   service kube-proxy --config="$state/proxy.yaml" --hostname-override=$node
   until [[ $(api_get api/v1/nodes/$node) == *'"KubeletReady"'* ]]; do sleep 0.02; done
   phase 'node Ready'
-  deployment
-  # The answer is httpd's 404: there is no page.
+  kubectl apply -f "$here/web.yaml" > /dev/null
   until [[ $(curl -s -m 1 -o /dev/null -w '%{http_code}' http://$service_address/) = 404 ]]; do
     sleep 0.02
   done
