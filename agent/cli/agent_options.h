@@ -22,8 +22,9 @@ namespace conode::cli {
 // This node's topology, as far as the allocation goes.
 [[nodiscard]] Result<Topology> allocation_topology();
 
-// Everything the agent needs. Makes the job's cgroups where the level has some, and sweeps what a
-// dead agent of the same name left.
-[[nodiscard]] Result<job::AgentOptions> agent_options(const config::Config& config);
+// Everything the agent needs. Makes the job's cgroups where the level has some, and sweeps what
+// dead agents of the user left. `default_name`: the job's, outside of any batch system.
+[[nodiscard]] Result<job::AgentOptions> agent_options(const config::Config& config,
+                                                      const std::string& default_name);
 
 }  // namespace conode::cli

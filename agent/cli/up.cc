@@ -119,7 +119,9 @@ void with_options(Session& session, const std::vector<std::string>& command, int
   const auto since = std::chrono::steady_clock::now();
   config::Config config;
   if (!session.load(&config)) return;
-  Result<job::AgentOptions> options = agent_options(config);
+  // Several `exec` may run beside each other; of `up` there is one, unless it is named.
+  const std::string name = command.empty() ? "local" : fmt::format("exec-{}", ::getpid());
+  Result<job::AgentOptions> options = agent_options(config, name);
   if (!options) {
     session.exit_code = report(session, options.error(), own_failure);
     return;

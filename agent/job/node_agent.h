@@ -24,6 +24,7 @@ struct EnforcedPart {
   std::string cpus;        // kernel list format
   cpu_set_t mask{};
   uint64_t memory = 0;     // bytes
+  std::string memory_nodes;  // NUMA nodes, kernel list format; empty: any
   std::string cgroup;      // path; empty: none
 };
 

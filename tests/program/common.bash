@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the program tests share. Needs: an ordinary user, $CONODE (the program), $CONODE_BUNDLE.
+# shellcheck shell=bash
+
+bats_load_library bats-support
+bats_load_library bats-assert
+
+CONODE=${CONODE:-conode}
+
+# A state directory of this file's own; every job of the test lives below it.
+own_state() {
+  unset CONODE_JOB KUBECONFIG
+  export CONODE_STATE_DIR=$BATS_FILE_TMPDIR/state
+}
+
+# An OCI archive with busybox (Debian's static one), made once a run.
+busybox_archive() {
+  local archive=$BATS_RUN_TMPDIR/busybox.tar root=$BATS_RUN_TMPDIR/busybox-root applet
+  if [ ! -e "$archive" ]; then
+    mkdir -p "$root/bin" "$root/tmp"
+    cp "$(command -v busybox)" "$root/bin/busybox"
+    for applet in sh httpd sleep wget nslookup cat grep ls id taskset nproc env; do
+      ln -sf busybox "$root/bin/$applet"
+    done
+    "$CONODE" image build "$root" "$archive.new" --name busybox --env PATH=/bin --cmd sh > /dev/null
+    mv "$archive.new" "$archive"
+  fi
+  echo "$archive"
+}
+
+# web_server NAME CLUSTER_IP: a Deployment that serves HTTP behind a Service. 404 is its answer.
+web_server() {
+  "$CONODE" kubectl apply -f - << YAML
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: $1}
+spec:
+  selector: {matchLabels: {app: $1}}
+  template:
+    metadata: {labels: {app: $1}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - {name: web, image: busybox, imagePullPolicy: Never, command: [httpd, -f, -p, "80"]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: $1}
+spec: {selector: {app: $1}, ports: [{port: 80}], clusterIP: $2}
+YAML
+  "$CONODE" kubectl rollout status "deployment/$1" --timeout=60s
+}
+
+# in_pod DEPLOYMENT COMMAND...
+in_pod() {
+  local deployment=$1
+  shift
+  "$CONODE" kubectl exec "deployment/$deployment" -- "$@"
+}
+
+agent_pid() { jq .pid "$CONODE_STATE_DIR/$1/instance.json"; }
+init_pid() { jq .init_pid "$CONODE_STATE_DIR/$1/instance.json"; }
+
+# Waits until the process is gone: its end is an event of its pidfd, which tail follows.
+wait_gone() { timeout 20 tail --pid="$1" -f /dev/null; }
+
+# The kernel's truth: no process of a sandbox, no state, no cgroup of this file's jobs.
+assert_nothing_left() {
+  run pgrep -u "$(id -u)" -x 'conode-init|etcd|kube-apiserver|kubelet|containerd'
+  assert_output ''
+  run ls -A "$CONODE_STATE_DIR"
+  assert_output ''
+  run find "$(awk '$3 == "-" || /- cgroup2 / {for (i = 1; i <= NF; i++) if ($i == "-") print $5}' \
+    /proc/self/mountinfo | tail -n 1)" -maxdepth 4 -type d -name 'conode.*' -user "$(id -un)"
+  assert_output ''
+}

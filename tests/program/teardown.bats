@@ -1,0 +1,132 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# However a job ends, nothing is left.
+
+setup() {
+  load common
+  own_state
+}
+
+teardown() {
+  "$CONODE" sweep > /dev/null 2>&1 || true  # only after a failed test is there something
+}
+
+up() { "$CONODE" up --k8s-cores 1 "$@" > "$BATS_TEST_TMPDIR/up" 2>&1; }
+
+@test "exec passes the exit code through and leaves nothing" {
+  run "$CONODE" exec --k8s-cores 1 -- sh -c 'exit 42'
+  assert_failure 42
+  assert_nothing_left
+}
+
+@test "exec ends what its command left running" {
+  run "$CONODE" exec --k8s-cores 1 -- sh -c 'setsid sleep 4711 > /dev/null 2>&1 & exit 0'
+  assert_success
+  run pgrep -f 'sleep 4711'
+  assert_failure
+  assert_nothing_left
+}
+
+@test "a command that does not exist is 127, and nothing is left" {
+  run "$CONODE" exec --k8s-cores 1 -- /no/such/program
+  assert_failure 127
+  assert_output --partial '/no/such/program'
+  assert_nothing_left
+}
+
+@test "down ends with a clean audit" {
+  up
+  web=$("$CONODE" kubectl get ns default -o name)
+  [ "$web" = namespace/default ]
+  run "$CONODE" down --json
+  assert_success
+  [ "$(jq -r '.left | length' <<< "$output")" = 0 ]
+  assert_nothing_left
+}
+
+@test "state that belongs to subordinate ids goes too" {
+  up --image "$(busybox_archive)"
+  "$CONODE" kubectl run writer --image=busybox --image-pull-policy=Never --restart=Never \
+    --overrides='{"spec":{"securityContext":{"runAsUser":1234},"volumes":[{"name":"v","emptyDir":{}}],
+    "containers":[{"name":"writer","image":"busybox","imagePullPolicy":"Never",
+    "command":["sh","-c","mkdir -m 700 /v/d && echo x > /v/d/f"],"volumeMounts":[{"name":"v","mountPath":"/v"}]}]}}'
+  "$CONODE" kubectl wait --for=jsonpath='{.status.phase}'=Succeeded pod/writer --timeout=60s
+  run "$CONODE" down
+  assert_success
+  assert_nothing_left
+}
+
+@test "SIGTERM, SIGINT and SIGHUP of the agent end the job" {
+  for signal in TERM INT HUP; do
+    up
+    pid=$(agent_pid local)
+    kill -"$signal" "$pid"
+    wait_gone "$pid"
+    assert_nothing_left
+  done
+}
+
+@test "exec forwards a signal and returns the command's code" {
+  "$CONODE" exec --job sig --k8s-cores 1 -- sh -c \
+    "trap 'exit 9' TERM; touch $BATS_TEST_TMPDIR/ready; while :; do read -r _ < $BATS_TEST_TMPDIR/fifo || :; done" &
+  exec_pid=$!
+  mkfifo "$BATS_TEST_TMPDIR/fifo"
+  timeout 60 bash -c "until [ -e $BATS_TEST_TMPDIR/ready ]; do :; done"
+  kill -TERM "$exec_pid"
+  echo > "$BATS_TEST_TMPDIR/fifo"
+  run wait "$exec_pid"
+  assert_failure 9
+  assert_nothing_left
+}
+
+@test "kill -9 of the agent: the kernel ends the sandbox, the sweep removes the rest" {
+  up
+  "$CONODE" run -- setsid sleep 4712 &
+  timeout 20 bash -c "until pgrep -f 'sleep 4712'; do :; done"
+  init=$(init_pid local)
+  kill -9 "$(agent_pid local)"
+  wait_gone "$init"
+  run "$CONODE" sweep
+  assert_success
+  assert_output --partial "removed job 'local'"
+  run pgrep -f 'sleep 4712'
+  assert_failure
+  assert_nothing_left
+}
+
+@test "kill -9 of the sandbox's init: the agent cleans up by itself" {
+  up
+  agent=$(agent_pid local)
+  kill -9 "$(init_pid local)"
+  wait_gone "$agent"
+  assert_nothing_left
+}
+
+@test "the next up sweeps what a killed agent left" {
+  up --job old
+  init=$(init_pid old)
+  kill -9 "$(agent_pid old)"
+  wait_gone "$init"
+  up
+  [ ! -e "$CONODE_STATE_DIR/old" ]
+  run "$CONODE" down
+  assert_success
+  assert_nothing_left
+}
+
+@test "a terminal that is lost ends exec" {
+  python3 - "$CONODE" << 'PY'
+import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "exec", "--k8s-cores", "1", "--", "sh", "-c", "echo started; exec sleep 4713"])
+seen = b""
+while b"started" not in seen:
+    seen += os.read(terminal, 4096)
+os.close(terminal)
+os.waitpid(pid, 0)
+PY
+  run pgrep -f 'sleep 4713'
+  assert_failure
+  assert_nothing_left
+}

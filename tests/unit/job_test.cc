@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "agent/base/file.h"
+#include "agent/base/process.h"
+#include "agent/base/temp_dir.h"
+#include "agent/job/cleanup.h"
+#include "agent/job/hpc_part.h"
+#include "agent/job/job_dir.h"
+#include "agent/job/life_cycle.h"
+
+namespace conode::job {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using std::chrono::milliseconds;
+
+Instance example() {
+  Instance i;
+  i.job = "42";
+  i.instance = "test-instance-" + std::to_string(::getpid());
+  i.hpc_cpus = "0";
+  i.k8s_cpus = "1";
+  return i;
+}
+
+TEST(LifeCycle, EndsInEndedFromEverywhere) {
+  for (const Event event : {Event::stop_requested, Event::sandbox_lost})
+    for (const State state : {State::starting, State::running}) {
+      const auto stop = next(state, event);
+      ASSERT_TRUE(stop);
+      EXPECT_EQ(stop->to, State::stopping);
+      EXPECT_EQ(next(stop->to, Event::cleaned)->to, State::ended);
+    }
+}
+
+TEST(LifeCycle, AFailedServiceEndsTheBringUpButNotARunningJob) {
+  EXPECT_EQ(next(State::starting, Event::service_failed)->to, State::stopping);
+  EXPECT_EQ(next(State::running, Event::service_failed)->to, State::running);
+  EXPECT_FALSE(next(State::stopping, Event::service_failed));
+}
+
+TEST(InstanceFile, IsReadBack) {
+  const Instance read = instance_from_json(to_json(example())).value();
+  EXPECT_EQ(read.job, "42");
+  EXPECT_EQ(read.hpc_cpus, "0");
+  EXPECT_FALSE(instance_from_json("{}"));
+  EXPECT_FALSE(instance_from_json("no json"));
+}
+
+TEST(JobName, IsPartOfPathsAndCgroups) {
+  for (const char* good : {"42", "a", "4711.server_x-1"}) EXPECT_TRUE(check_job_name(good));
+  for (const char* bad : {"", "../x", "a/b", ".hidden", "-x", "a b"})
+    EXPECT_FALSE(check_job_name(bad)) << bad;
+  EXPECT_FALSE(check_job_name(std::string(49, 'x')));
+}
+
+TEST(JobDir, IsHeldByOneAndFoundByAll) {
+  const TempDir base = TempDir::create().value();
+  {
+    const JobDir dir = JobDir::create(base.path(), "42").value();
+    ASSERT_TRUE(dir.write(example()));
+    EXPECT_THAT(JobDir::create(base.path(), "42").error().message(), HasSubstr("running already"));
+    const auto found = find_jobs(base.path()).value();
+    ASSERT_THAT(found, SizeIs(1));
+    EXPECT_TRUE(found[0].alive);
+    EXPECT_EQ(found[0].instance->job, "42");
+  }
+  EXPECT_FALSE(find_jobs(base.path()).value()[0].alive);
+  EXPECT_THAT(find_jobs("/nonexistent/base").value(), IsEmpty());
+}
+
+TEST(StateBase, MustBeOurOwnDirectory) {
+  const TempDir dir = TempDir::create().value();
+  EXPECT_TRUE(prepare_base(dir.path() + "/new", false));
+  EXPECT_FALSE(prepare_base("relative/path", false));
+  ASSERT_EQ(::symlink(dir.path().c_str(), (dir.path() + "/link").c_str()), 0);
+  EXPECT_FALSE(prepare_base(dir.path() + "/link", false));
+}
+
+TEST(Sweep, EndsMarkedProcessesAndRemovesTheDirectory) {
+  const TempDir base = TempDir::create().value();
+  const Instance instance = example();
+  { ASSERT_TRUE(JobDir::create(base.path(), "42").value().write(instance)); }
+  Process stray = Process::spawn(
+      {.argv = {"sleep", "1000"},
+       .environment = {{"PATH=/usr/bin:/bin", "CONODE_PART=" + instance.instance}}}).value();
+  Process other = Process::spawn(
+      {.argv = {"sleep", "1000"},
+       .environment = {{"PATH=/usr/bin:/bin", "CONODE_PART=" + instance.instance + "x"}}}).value();
+  const SweepReport report = sweep(base.path(), "/nonexistent").value();
+  EXPECT_THAT(report.removed, SizeIs(1));
+  EXPECT_EQ(shell_exit_code(stray.wait().value()), 128 + SIGTERM);
+  EXPECT_FALSE(other.wait_for(milliseconds(0)).value());
+  EXPECT_THAT(audit({"42", base.path() + "/42", false, instance}), IsEmpty());
+}
+
+TEST(Sweep, LeavesARunningJobAlone) {
+  const TempDir base = TempDir::create().value();
+  const JobDir dir = JobDir::create(base.path(), "42").value();
+  const SweepReport report = sweep(base.path(), "/nonexistent").value();
+  EXPECT_THAT(report.alive, SizeIs(1));
+  EXPECT_TRUE(exists(dir.path()));
+}
+
+TEST(Audit, NamesWhatIsLeft) {
+  const TempDir base = TempDir::create().value();
+  const Instance instance = example();
+  const Process stray = Process::spawn(
+      {.argv = {"sleep", "1000"},
+       .environment = {{"PATH=/usr/bin:/bin", "CONODE_PART=" + instance.instance}}}).value();
+  const auto left = audit({"42", base.path(), false, instance});
+  ASSERT_THAT(left, SizeIs(2));
+  EXPECT_THAT(left[0], HasSubstr(base.path()));
+  EXPECT_THAT(left[1], HasSubstr("sleep"));
+}
+
+TEST(HpcPart, TellsSlurmAndKubectl) {
+  Instance instance = example();
+  instance.hpc_cpus = "4-7";
+  const auto env = part_environment(instance, "/tmp/conode-1/42");
+  EXPECT_EQ(env.at("SLURM_CPU_BIND"), "mask_cpu:0xf0");
+  EXPECT_EQ(env.at("KUBECONFIG"), "/tmp/conode-1/42/kubeconfig");
+  EXPECT_EQ(env.at("CONODE_STATE_DIR"), "/tmp/conode-1");
+}
+
+TEST(ProcessStartTime, TellsAReusedPid) {
+  EXPECT_TRUE(process_start_time(::getpid()));
+  EXPECT_FALSE(process_start_time(0));
+}
+
+}  // namespace
+}  // namespace conode::job
