@@ -17,7 +17,7 @@ import processes
 
 HERE = pathlib.Path(__file__).resolve().parent
 WEB = HERE / "web.yaml"
-WEB_ADDRESS = "10.96.0.80"
+WEB_URL = "http://10.96.0.80/"
 JOB = "bench"
 START_TIMEOUT = 120  # seconds
 STOP_TIMEOUT = 20
@@ -156,8 +156,8 @@ class Ours(Cluster):
     def wait_for_answer(self):
         """Polls as the floor does, in the sandbox's network."""
         instance = json.loads((self.state / JOB / "instance.json").read_text())
-        poll = (f"until [ \"$(curl -s -m 1 -o /dev/null -w '%{{http_code}}' http://{WEB_ADDRESS}/)\""
-                " = 404 ]; do sleep 0.02; done")
+        poll = ("until [ \"$(curl -s --connect-timeout 0.1 -m 1 -o /dev/null -w '%{http_code}' "
+                f"{WEB_URL})\" = 404 ]; do sleep 0.02; done")
         self.run(["nsenter", "--target", str(instance["init_pid"]), "--user", "--net",
                   "--preserve-credentials", "timeout", str(START_TIMEOUT), "sh", "-c", poll])
 
