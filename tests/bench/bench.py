@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,14 +69,16 @@ def run_bench(name, setup, options):
     rounds = run_rounds(bench, setup, options)
     document = {"bench": name, "machine": machine, "rounds": len(rounds),
                 "rows": report.rows_of(rounds, bench.BASELINE, bench.GOALS)}
-    options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
     print(report.table(document), flush=True)
 
 
 def main():
     options = arguments()
+    options.output.mkdir(parents=True, exist_ok=True)  # before minutes are spent
     processes.adopt_orphans()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the clusters are ended on the way out
+        signal.signal(number, lambda n, _: sys.exit(128 + n))
     failed = False
     with tempfile.TemporaryDirectory(prefix="bench.") as scratch:
         os.chmod(scratch, 0o711)  # the floor's sandbox maps other ids
