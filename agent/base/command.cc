@@ -65,7 +65,7 @@ Result<CommandOutput> run_command(const std::vector<std::string>& argv,
     CommandOutput output;
     bp::child child(bp::exe = program,
                     bp::args = std::vector<std::string>(argv.begin() + 1, argv.end()),
-                    bp::std_in < bp::null, bp::std_out > out, bp::std_err > err, environment,
+                    bp::std_in<bp::null, bp::std_out> out, bp::std_err > err, environment,
                     bp::start_dir = start_dir);
     boost::asio::streambuf out_buffer;
     boost::asio::streambuf err_buffer;
@@ -85,8 +85,8 @@ Result<std::string> command_output(const std::vector<std::string>& argv,
                                    const CommandOptions& options) {
   CommandOutput output = TRY(run_command(argv, options));
   if (output.exit_code != 0)
-    return failure(fmt::format("run '{}': exit code {}: {}", fmt::join(argv, " "),
-                               output.exit_code, last_line(output.standard_error)));
+    return failure(fmt::format("run '{}': exit code {}: {}", fmt::join(argv, " "), output.exit_code,
+                               last_line(output.standard_error)));
   return std::move(output.standard_output);
 }
 

@@ -20,8 +20,8 @@ struct CommandOutput {
 };
 
 struct CommandOptions {
-  std::string working_dir;                          // empty: inherited
-  std::map<std::string, std::string> environment;   // added to ours
+  std::string working_dir;                                   // empty: inherited
+  std::map<std::string, std::string> environment;            // added to ours
   std::function<void(std::string_view line)> on_error_line;  // called for each line of stderr
 };
 

@@ -108,8 +108,7 @@ Result<void> write_value(const std::string& path, std::string_view value, int di
   return {};
 }
 
-Result<void> replace_file(const std::string& path, std::string_view content, mode_t mode,
-                          int dir) {
+Result<void> replace_file(const std::string& path, std::string_view content, mode_t mode, int dir) {
   const std::string temporary = path + ".new";
   if (::unlinkat(dir, temporary.c_str(), 0) != 0 && errno != ENOENT)
     return errno_failure(fmt::format("remove '{}'", temporary));

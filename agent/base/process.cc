@@ -62,8 +62,7 @@ void reset_signals() {
   if (plan.new_process_group && ::setpgid(0, 0) != 0) give_up(plan.report, "setpgid");
   if (plan.affinity != nullptr && ::sched_setaffinity(0, sizeof(cpu_set_t), plan.affinity) != 0)
     give_up(plan.report, "sched_setaffinity");
-  if (plan.working_dir != nullptr && ::chdir(plan.working_dir) != 0)
-    give_up(plan.report, "chdir");
+  if (plan.working_dir != nullptr && ::chdir(plan.working_dir) != 0) give_up(plan.report, "chdir");
   for (const auto& [number, ours] : plan.fds)
     if (::dup2(ours, number) < 0) give_up(plan.report, "dup2");
   ::execvpe(plan.argv[0], plan.argv.data(), plan.envp.empty() ? environ : plan.envp.data());
@@ -185,8 +184,8 @@ Result<std::optional<ExitStatus>> Process::wait_for(std::chrono::milliseconds ti
   if (status_) return status_;
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd poll_fd{pidfd_.get(), POLLIN, 0};
     const int ready = ::poll(&poll_fd, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
     if (ready < 0 && errno == EINTR) continue;

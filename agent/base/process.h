@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One child process, held by its pidfd (pidfd_open(2), Linux 5.3): no pid is ever reused under us.
 // The child runs async-signal-safe calls only between fork and exec, so any thread may spawn; but
-// with `die_with_parent` the child dies when the spawning *thread* ends (prctl(2), PR_SET_PDEATHSIG).
+// with `die_with_parent` the child dies when the spawning *thread* ends (prctl(2),
+// PR_SET_PDEATHSIG).
 #pragma once
 
 #include <sched.h>
@@ -35,15 +36,15 @@ using ExitStatus = std::variant<Exited, Signaled>;
 [[nodiscard]] ExitStatus exit_status_from_wait(int wait_status);
 
 struct ProcessOptions {
-  std::vector<std::string> argv;                          // argv[0] is searched in PATH
-  std::optional<std::vector<std::string>> environment;    // "NAME=value"; absent: inherited
-  std::string working_dir;                                // empty: inherited
-  std::map<int, int> fds;                                 // child's number -> our descriptor
-  std::optional<cpu_set_t> affinity;                      // sched_setaffinity(2) before exec
-  int cgroup = -1;                                        // directory fd for CLONE_INTO_CGROUP
-  bool new_session = false;                               // setsid(2)
-  bool new_process_group = false;                         // setpgid(2)
-  bool die_with_parent = false;                           // PR_SET_PDEATHSIG SIGKILL
+  std::vector<std::string> argv;                        // argv[0] is searched in PATH
+  std::optional<std::vector<std::string>> environment;  // "NAME=value"; absent: inherited
+  std::string working_dir;                              // empty: inherited
+  std::map<int, int> fds;                               // child's number -> our descriptor
+  std::optional<cpu_set_t> affinity;                    // sched_setaffinity(2) before exec
+  int cgroup = -1;                                      // directory fd for CLONE_INTO_CGROUP
+  bool new_session = false;                             // setsid(2)
+  bool new_process_group = false;                       // setpgid(2)
+  bool die_with_parent = false;                         // PR_SET_PDEATHSIG SIGKILL
 };
 
 // Move-only. Destroying a process that was not waited for kills and reaps it.

@@ -28,8 +28,8 @@ Failure errno_failure(std::string context, std::source_location where) {
 }
 
 Failure code_failure(int errno_value, std::string context, std::source_location where) {
-  return Failure(Error{std::error_code(errno_value, std::generic_category()), std::move(context),
-                       {}, where});
+  return Failure(
+      Error{std::error_code(errno_value, std::generic_category()), std::move(context), {}, where});
 }
 
 Failure failure(std::string context, std::string remedy, std::source_location where) {

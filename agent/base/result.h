@@ -38,13 +38,12 @@ using Failure = tl::unexpected<Error>;
 
 // The failure of the system call that just returned: errno is captured first.
 // `context` reads "open '/etc/subuid'".
-[[nodiscard]] Failure errno_failure(
-    std::string context, std::source_location where = std::source_location::current());
+[[nodiscard]] Failure errno_failure(std::string context,
+                                    std::source_location where = std::source_location::current());
 
 // A failure with a code that was captured earlier (netlink, pthread, a child's report).
-[[nodiscard]] Failure code_failure(
-    int errno_value, std::string context,
-    std::source_location where = std::source_location::current());
+[[nodiscard]] Failure code_failure(int errno_value, std::string context,
+                                   std::source_location where = std::source_location::current());
 
 // A failure that is no system call's: a check of ours, a library's message.
 [[nodiscard]] Failure failure(std::string context, std::string remedy = {},

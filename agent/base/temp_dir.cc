@@ -11,8 +11,8 @@ namespace conode {
 
 Result<TempDir> TempDir::create(const std::string& prefix) {
   const char* parent = std::getenv("TMPDIR");
-  std::string path = fmt::format(
-      "{}/{}.XXXXXX", parent != nullptr && *parent != '\0' ? parent : "/tmp", prefix);
+  std::string path =
+      fmt::format("{}/{}.XXXXXX", parent != nullptr && *parent != '\0' ? parent : "/tmp", prefix);
   if (::mkdtemp(path.data()) == nullptr)
     return errno_failure(fmt::format("create directory '{}'", path));
   return TempDir(std::move(path));

@@ -14,8 +14,6 @@
 #include "agent/bundle/bundle.h"
 #include "agent/cli/session.h"
 #include "agent/job/cleanup.h"
-#include "cgroup/delegation.h"
-#include "cgroup/job_cgroups.h"
 
 namespace conode::cli {
 namespace {
@@ -42,50 +40,12 @@ Result<void> sweep_first(const std::string& base, const std::string& libexec,
                  "use it, end it with 'conode down', or name another with --job");
 }
 
-struct Enforced {
-  EnforcementLevel level = EnforcementLevel::affinity;
-  std::string reason;  // why not a higher one
-  std::optional<JobCgroups> cgroups;
-};
-
-// The highest level that this node gives, or the one asked for.
-Result<Enforced> choose_level(const config::Config& config, const std::string& job) {
-  const std::string wanted_name = config::level_name(config.enforcement().level());
-  const auto wanted = enforcement_from_string(wanted_name);  // empty: auto
-  Enforced result;
-  if (wanted == EnforcementLevel::affinity) return result;
-  const auto delegation = TRY_AS("look for a delegated cgroup", find_delegation());
-  if (!delegation) {
-    result.reason = "no delegated cgroup v2 directory (a batch hook of conode would give one)";
-  } else {
-    result.cgroups =
-        TRY(JobCgroups::create(*delegation, job, wanted.value_or(delegation->level())));
-    result.level = result.cgroups->level;
-    if (result.level != EnforcementLevel::controllers)
-      result.reason = fmt::format("'{}' offers only [{}]", delegation->path,
-                                  fmt::join(delegation->controllers, " "));
-  }
-  if (wanted && result.level != *wanted)
-    return failure(fmt::format("enforce at level '{}': {}", wanted_name, result.reason),
-                   "take --enforcement auto, or let the site delegate a cgroup ('conode doctor')");
-  return result;
-}
-
-// Level `controllers`: the kernel keeps the parts apart.
-Result<void> limit(const Cgroup& cgroup, const job::EnforcedPart& part) {
-  if (part.cpus.empty()) return {};
-  TRY(cgroup.write("cpuset.cpus", part.cpus));
-  if (!part.memory_nodes.empty()) TRY(cgroup.write("cpuset.mems", part.memory_nodes));
-  return cgroup.write("memory.max", std::to_string(part.memory));
-}
-
-job::EnforcedPart enforced(const Part& part, const JobCgroups* cgroups, bool hpc) {
+job::EnforcedPart enforced(const Part& part) {
   job::EnforcedPart out;
   out.cpus = part.cpus.to_string();
   out.mask = part.cpus.to_cpu_set();
   out.memory = part.memory;
   out.memory_nodes = part.memory_nodes();
-  if (cgroups != nullptr) out.cgroup = (hpc ? cgroups->hpc : cgroups->k8s).path();
   return out;
 }
 
@@ -116,7 +76,6 @@ Result<kubernetes::ClusterLayout> layout(const config::Config& config,
   c.node_pods = TRY(kubernetes::node_pod_prefix(c.pod_prefix, 0));
   c.service_prefix = config.network().service_prefix();
   c.cluster_domain = config.kubernetes().cluster_domain();
-  c.level = options.enforcement;
   c.hpc_cpus = options.hpc.cpus;
   constexpr uint64_t kMilli = 1000;
   const auto machine = static_cast<uint64_t>(::sysconf(_SC_NPROCESSORS_ONLN));
@@ -148,20 +107,11 @@ Result<job::AgentOptions> agent_options(const config::Config& config,
   const Topology topology = TRY(allocation_topology());
   const Plan plan = TRY(plan_for(config, topology));
   for (const std::string& warning : plan.warnings) log::warning("{}", warning);
-  const Enforced level = TRY(choose_level(config, o.job));
-  const JobCgroups* cgroups = level.cgroups ? &*level.cgroups : nullptr;
-  o.enforcement = to_string(level.level);
-  o.enforcement_reason = level.reason;
+  o.wanted_enforcement = config::level_name(config.enforcement().level());
   o.shared_core = plan.shared;
-  o.hpc = enforced(plan.hpc, cgroups, true);
-  o.k8s = enforced(plan.k8s, cgroups, false);
-  if (cgroups != nullptr) o.job_cgroup = cgroups->job.path();
-  if (level.level == EnforcementLevel::controllers) {
-    TRY(limit(cgroups->hpc, o.hpc));
-    TRY(limit(cgroups->k8s, o.k8s));
-  }
-  if (!plan.hpc.cpus.empty())
-    o.hpc_topology_xml = TRY(topology.restricted_xml(plan.hpc.cpus));
+  o.hpc = enforced(plan.hpc);
+  o.k8s = enforced(plan.k8s);
+  if (!plan.hpc.cpus.empty()) o.hpc_topology_xml = TRY(topology.restricted_xml(plan.hpc.cpus));
   o.layout = TRY(layout(config, o, bundle));
   if (config.network().mtu() != 0) o.mtu = static_cast<int>(config.network().mtu());
   o.api_port = static_cast<uint16_t>(config.kubernetes().api_port());

@@ -22,8 +22,8 @@ namespace conode::cli {
 // This node's topology, as far as the allocation goes.
 [[nodiscard]] Result<Topology> allocation_topology();
 
-// Everything the agent needs. Makes the job's cgroups where the level has some, and sweeps what
-// dead agents of the user left. `default_name`: the job's, outside of any batch system.
+// Everything the agent needs. Sweeps what dead agents of the user left, and makes nothing.
+// `default_name`: the job's, outside of any batch system.
 [[nodiscard]] Result<job::AgentOptions> agent_options(const config::Config& config,
                                                       const std::string& default_name);
 

@@ -23,9 +23,10 @@ using nlohmann::json;
 bundle::ProgressCallback progress(const Session& session) {
   if (session.json)
     return [](const bundle::Progress& p) {
-      fmt::print(stderr, "{}\n",
-                 json({{"step", p.step}, {"object", p.object}, {"index", p.index}, {"count", p.count}})
-                     .dump());
+      fmt::print(
+          stderr, "{}\n",
+          json({{"step", p.step}, {"object", p.object}, {"index", p.index}, {"count", p.count}})
+              .dump());
     };
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
   return [terminal, last = std::string()](const bundle::Progress& p) mutable {
@@ -49,10 +50,10 @@ Result<std::string> chosen(Session& session, const std::string& named) {
 Result<void> build(const Session& session) {
   const bundle::BuildResult result = TRY(bundle::build({}, progress(session)));
   if (session.json)
-    fmt::print("{}\n", json({{"path", result.bundle.path},
-                             {"id", result.bundle.id},
-                             {"cached", result.cached}})
-                           .dump());
+    fmt::print(
+        "{}\n",
+        json({{"path", result.bundle.path}, {"id", result.bundle.id}, {"cached", result.cached}})
+            .dump());
   else
     fmt::print("{}\n", result.bundle.path);
   return {};
@@ -74,8 +75,9 @@ Result<void> verify(Session& session, const std::string& path) {
     fmt::print("{}\n", json({{"path", opened.path}, {"problems", lines}}).dump());
   } else {
     for (const bundle::Problem& p : problems)
-      report(session, Error{{}, fmt::format("verify '{}': '{}' {}", opened.path, p.file, p.cause),
-                            p.remedy});
+      report(
+          session,
+          Error{{}, fmt::format("verify '{}': '{}' {}", opened.path, p.file, p.cause), p.remedy});
     if (problems.empty()) fmt::print("{}: undamaged\n", opened.path);
   }
   session.exit_code = problems.empty() ? 0 : kFailed;

@@ -65,9 +65,8 @@ void add_doctor(CLI::App& app, Session& session) {
     if (!session.load(&config)) return;
     const std::vector<Finding> findings = doctor::examine(environment_of(config));
     session.json ? print_json(findings) : print_text(findings);
-    session.exit_code = std::any_of(findings.begin(), findings.end(), [](const Finding& f) {
-      return f.verdict == Verdict::missing;
-    });
+    session.exit_code = std::any_of(findings.begin(), findings.end(),
+                                    [](const Finding& f) { return f.verdict == Verdict::missing; });
   });
 }
 

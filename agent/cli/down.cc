@@ -54,10 +54,9 @@ Result<int> run_sweep(const Session& session, const config::Config& config) {
   if (session.json) {
     json failures = json::array();
     for (const Error& e : swept.failures) failures.push_back(e.message());
-    fmt::print("{}\n", json({{"removed", swept.removed},
-                             {"alive", swept.alive},
-                             {"failures", failures}})
-                           .dump());
+    fmt::print(
+        "{}\n",
+        json({{"removed", swept.removed}, {"alive", swept.alive}, {"failures", failures}}).dump());
     return swept.failures.empty() ? 0 : kFailed;
   }
   for (const std::string& job : swept.removed) fmt::print("removed job '{}'\n", job);
@@ -85,8 +84,7 @@ void add_down(CLI::App& app, Session& session) {
 }
 
 void add_sweep(CLI::App& app, Session& session) {
-  CLI::App* verb =
-      app.add_subcommand("sweep", "Remove what jobs whose agent was killed have left");
+  CLI::App* verb = app.add_subcommand("sweep", "Remove what jobs whose agent was killed have left");
   config::add_flags(*verb, session.flags, {"job", "state_dir"});
   add_json_flag(*verb, session);
   verb->callback([&session] { call(session, &run_sweep); });

@@ -80,7 +80,8 @@ void finish(Session& session, const Result<void>& done) {
 }
 
 void add_build(CLI::App& verb, Session& session) {
-  CLI::App* sub = verb.add_subcommand("build", "Make an OCI archive of a directory, no engine needed");
+  CLI::App* sub =
+      verb.add_subcommand("build", "Make an OCI archive of a directory, no engine needed");
   auto root = std::make_shared<std::string>();
   auto archive = std::make_shared<std::string>();
   auto config = std::make_shared<image::ImageConfig>();
@@ -92,9 +93,8 @@ void add_build(CLI::App& verb, Session& session) {
   sub->add_option("--env", config->env, "NAME=value");
   sub->add_option("--workdir", config->working_dir, "Working directory");
   sub->add_option("--user", config->user, "uid[:gid]; default: root");
-  sub->callback([&session, root, archive, config] {
-    finish(session, build(*root, *config, *archive));
-  });
+  sub->callback(
+      [&session, root, archive, config] { finish(session, build(*root, *config, *archive)); });
 }
 
 }  // namespace

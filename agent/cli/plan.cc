@@ -67,7 +67,8 @@ void add_plan(CLI::App& app, Session& session) {
   config::add_flags(*verb, session.flags, {"partition"});
   add_json_flag(*verb, session);
   auto options = std::make_shared<PlanOptions>();
-  verb->add_option("--topology", options->topology, "hwloc XML of another machine (lstopo FILE.xml)");
+  verb->add_option("--topology", options->topology,
+                   "hwloc XML of another machine (lstopo FILE.xml)");
   verb->add_option("--svg", options->svg, "Also draw it into this file");
   verb->callback([&session, options] {
     config::Config config;

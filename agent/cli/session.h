@@ -21,10 +21,10 @@ inline constexpr int kUsage = 2;
 inline constexpr int kOwnFailure = 125;  // exec, run, shell: conode failed, not the command
 
 struct Session {
-  config::FlagValues flags;   // of the verb that was called
+  config::FlagValues flags;  // of the verb that was called
   std::string config_file;
   bool json = false;
-  int exit_code = 0;          // set by the verb's callback
+  int exit_code = 0;  // set by the verb's callback
 
   // The effective configuration; prints every problem and returns false otherwise.
   [[nodiscard]] bool load(config::Config* config);

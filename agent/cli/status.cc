@@ -40,8 +40,8 @@ void print_text(const agent::StatusReply& s) {
   print_part("Kubernetes", s.kubernetes());
   fmt::print("\n{:<26}{:<12}{:>8}{:>10}{:>10}\n", "SERVICE", "STATE", "PID", "RESTARTS", "READY");
   for (const agent::Service& service : s.services())
-    fmt::print("{:<26}{:<12}{:>8}{:>10}{:>9.2f}s\n", service.name(), service.state(),
-               service.pid(), service.restarts(), service.ready_after());
+    fmt::print("{:<26}{:<12}{:>8}{:>10}{:>9.2f}s\n", service.name(), service.state(), service.pid(),
+               service.restarts(), service.ready_after());
 }
 
 void print_containers(const std::string& job_path) {

@@ -58,11 +58,12 @@ void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job
     for (size_t end = 0; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1)) {
       const json line = json::parse(text.substr(0, end), nullptr, false);
       if (line.contains("error")) {
-        session.exit_code = report(session, Error{{}, line.value("error", ""), line.value("remedy", "")});
+        session.exit_code =
+            report(session, Error{{}, line.value("error", ""), line.value("remedy", "")});
         continue;
       }
-      const job::Progress p{line.value("phase", ""), line.value("seconds", 0.0), {}, {},
-                            line.value("ready", false)};
+      const job::Progress p{
+          line.value("phase", ""), line.value("seconds", 0.0), {}, {}, line.value("ready", false)};
       print_progress(session, p);
       if (!p.ready) continue;
       if (!session.json)
@@ -72,7 +73,8 @@ void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job
     }
   }
   if (session.exit_code == 0)
-    session.exit_code = report(session, Error{{}, "the agent ended before the cluster was ready",
+    session.exit_code = report(session, Error{{},
+                                              "the agent ended before the cluster was ready",
                                               "'conode sweep', then 'conode up' again"});
 }
 
@@ -90,9 +92,9 @@ void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job
                          : outcome->failure ? &*outcome->failure
                                             : nullptr;
   if (failure != nullptr)
-    (void)write_all(pipe,
-                    json({{"error", failure->message()}, {"remedy", failure->remedy}}).dump() + "\n",
-                    "progress");
+    (void)write_all(
+        pipe, json({{"error", failure->message()}, {"remedy", failure->remedy}}).dump() + "\n",
+        "progress");
   ::_exit(failure != nullptr ? 1 : 0);
 }
 
@@ -136,7 +138,8 @@ void with_options(Session& session, const std::vector<std::string>& command, int
 }  // namespace
 
 void add_up(CLI::App& app, Session& session) {
-  CLI::App* verb = app.add_subcommand("up", "Start the cluster beside the HPC part; 'down' ends it");
+  CLI::App* verb =
+      app.add_subcommand("up", "Start the cluster beside the HPC part; 'down' ends it");
   config::add_flags(*verb, session.flags);
   add_json_flag(*verb, session);
   verb->callback([&session] { with_options(session, {}, kFailed); });
@@ -149,8 +152,9 @@ void add_exec(CLI::App& app, Session& session) {
   add_json_flag(*verb, session);
   auto command = std::make_shared<std::vector<std::string>>();
   verb->add_option("command", *command, "The command and its arguments, after --")->required();
-  verb->footer("The exit code is the command's; 125 when conode itself failed, 126 or 127 when the\n"
-               "command could not be started.");
+  verb->footer(
+      "The exit code is the command's; 125 when conode itself failed, 126 or 127 when the\n"
+      "command could not be started.");
   verb->callback([&session, command] { with_options(session, *command, kOwnFailure); });
 }
 

@@ -45,8 +45,8 @@ std::string line(const Key& key, const LoadResult& loaded) {
   const auto* oneof = key.field->real_containing_oneof();
   const auto& owner = key.owner(loaded.config);
   if (oneof != nullptr && !key.is_set(loaded.config) &&
-      owner.GetReflection()->HasOneof(owner, oneof))
-    return fmt::format("{}# {}: an alternative to it is set\n", indent, key.name());
+      (values.empty() || owner.GetReflection()->HasOneof(owner, oneof)))
+    return fmt::format("{}# {}: not set\n", indent, key.name());
   if (key.field->is_repeated())
     return fmt::format("{}{}: [{}]  # {}\n", indent, key.name(), fmt::join(values, ", "), where);
   if (values.empty())

@@ -12,7 +12,7 @@ enum class Verdict { ok, degraded, missing };
 [[nodiscard]] const char* to_string(Verdict verdict);
 
 struct Finding {
-  std::string name;    // "subordinate ids"
+  std::string name;  // "subordinate ids"
   Verdict verdict = Verdict::ok;
   std::string found;   // "100000:65536"
   std::string cost;    // what is lost where it is not ok

@@ -34,9 +34,10 @@ Finding kernel_version() {
 }
 
 Finding delegation() {
-  const std::string hook = "install conode's batch hooks, or delegate a cgroup v2 directory of the "
-                           "job: chown USER DIR DIR/cgroup.procs DIR/cgroup.subtree_control "
-                           "DIR/cgroup.threads";
+  const std::string hook =
+      "install conode's batch hooks, or delegate a cgroup v2 directory of the "
+      "job: chown USER DIR DIR/cgroup.procs DIR/cgroup.subtree_control "
+      "DIR/cgroup.threads";
   const auto found = find_delegation();
   if (!found || !*found)
     return {"cgroup delegation", Verdict::degraded, "none: level affinity",
@@ -44,7 +45,8 @@ Finding delegation() {
   const EnforcementLevel level = (*found)->level();
   const std::string text = fmt::format("'{}' [{}]: level {}", (*found)->path,
                                        fmt::join((*found)->controllers, " "), to_string(level));
-  if (level == EnforcementLevel::controllers) return {"cgroup delegation", Verdict::ok, text, {}, {}};
+  if (level == EnforcementLevel::controllers)
+    return {"cgroup delegation", Verdict::ok, text, {}, {}};
   return {"cgroup delegation", Verdict::degraded, text,
           "memory is not limited by part; cores are kept by CPU affinity",
           "enable cpuset, cpu, memory and pids in the parent's cgroup.subtree_control"};
@@ -121,8 +123,8 @@ Finding app_armor() {
 }  // namespace
 
 std::vector<Finding> examine_kernel(const Environment& /*environment*/) {
-  return {kernel_version(), delegation(), overlay(),   nftables(), tun_device(), egress(),
-          rp_filter(),      inotify(),    threads(),   app_armor()};
+  return {kernel_version(), delegation(), overlay(), nftables(), tun_device(),
+          egress(),         rp_filter(),  inotify(), threads(),  app_armor()};
 }
 
 }  // namespace conode::doctor

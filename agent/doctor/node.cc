@@ -70,9 +70,8 @@ Finding nested_container() {
     if (::unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID) != 0) ::_exit(0);  // told elsewhere
     const pid_t inner = ::fork();
     if (inner == 0)
-      ::_exit(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0
-                  ? 0
-                  : 1);
+      ::_exit(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0 ? 0
+                                                                                               : 1);
     int status = 0;
     (void)::waitpid(inner, &status, 0);
     ::_exit(WEXITSTATUS(status));
@@ -100,7 +99,7 @@ Finding memory() {
 }  // namespace
 
 std::vector<Finding> examine_node(const Environment& e) {
-  return {bundle(e),      state_space(e), state_file_system(e),
+  return {bundle(e),       state_space(e),     state_file_system(e),
           loopback_port(), nested_container(), memory()};
 }
 

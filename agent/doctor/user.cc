@@ -125,8 +125,11 @@ Finding process_limit() {
   rlimit limit{};
   (void)::getrlimit(RLIMIT_NPROC, &limit);
   if (limit.rlim_max >= kWanted)
-    return {"process limit", Verdict::ok,
-            limit.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_max), {}, {}};
+    return {"process limit",
+            Verdict::ok,
+            limit.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_max),
+            {},
+            {}};
   return {"process limit", Verdict::degraded, std::to_string(limit.rlim_max),
           "the services take about 200 threads, each pod 10 to 20 more",
           "LimitNPROC=infinity in the batch daemon's unit, or limits.conf(5)"};

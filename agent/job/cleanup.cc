@@ -79,16 +79,15 @@ void signal_and_wait(const std::vector<Found>& processes, int signal,
   }
   const auto deadline = std::chrono::steady_clock::now() + patience;
   for (const UniqueFd& fd : pidfds) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd poll_fd{fd.get(), POLLIN, 0};
     (void)::poll(&poll_fd, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
   }
 }
 
 bool init_alive(const Instance& instance) {
-  return instance.init_pid > 0 &&
-         process_start_time(instance.init_pid) == instance.init_start_time;
+  return instance.init_pid > 0 && process_start_time(instance.init_pid) == instance.init_start_time;
 }
 
 Result<void> end_sandbox(const Instance& instance) {
@@ -140,8 +139,8 @@ Result<void> remove_job(const FoundJob& job, const std::string& libexec_dir,
       TRY_AS(step("cgroups"), remove_job_cgroups(job.instance->cgroup));
   }
   if (exists(job.path) && owned_by_others(job.path))
-    TRY_AS(step("state"), sandbox::remove_as_namespace_root(job.path, libexec_dir,
-                                                            TRY(id_map_of_user())));
+    TRY_AS(step("state"),
+           sandbox::remove_as_namespace_root(job.path, libexec_dir, TRY(id_map_of_user())));
   return {};
 }
 

@@ -55,10 +55,10 @@ std::string to_json(const Instance& i) {
 Result<Instance> instance_from_json(const std::string& text) {
   try {
     const json o = json::parse(text);
-    return Instance{o.at("job"),         o.at("instance"),        o.at("pid"),
-                    o.at("init_pid"),    o.at("init_start_time"), o.at("enforcement"),
-                    o.at("hpc_cpus"),    o.at("k8s_cpus"),        o.at("shared_core"),
-                    o.at("cgroup"),      o.at("bundle"),          o.at("api_port")};
+    return Instance{o.at("job"),      o.at("instance"),        o.at("pid"),
+                    o.at("init_pid"), o.at("init_start_time"), o.at("enforcement"),
+                    o.at("hpc_cpus"), o.at("k8s_cpus"),        o.at("shared_core"),
+                    o.at("cgroup"),   o.at("bundle"),          o.at("api_port")};
   } catch (const json::exception& e) {
     return failure(fmt::format("read instance.json: {}", e.what()));
   }
@@ -98,9 +98,9 @@ Result<void> prepare_base(const std::string& base, bool allow_network) {
   struct stat st {};
   if (::fstat(dir.get(), &st) != 0) return errno_failure(fmt::format("stat '{}'", base));
   if (st.st_uid != ::geteuid())
-    return failure(fmt::format("use the state directory '{}': it belongs to user {}", base,
-                               st.st_uid),
-                   "set --state-dir to a directory of your own");
+    return failure(
+        fmt::format("use the state directory '{}': it belongs to user {}", base, st.st_uid),
+        "set --state-dir to a directory of your own");
   if ((st.st_mode & 0077U) != 0 && ::fchmod(dir.get(), 0700) != 0)
     return errno_failure(fmt::format("make '{}' private", base));
   if (!allow_network) return check_file_system(base);
@@ -111,8 +111,8 @@ Result<JobDir> JobDir::create(const std::string& base, const std::string& job) {
   TRY(check_job_name(job));
   std::string path = base + "/" + job;
   TRY(make_dir(path));
-  UniqueFd lock = TRY(
-      open_at(AT_FDCWD, path + "/" + kLockName, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  UniqueFd lock =
+      TRY(open_at(AT_FDCWD, path + "/" + kLockName, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK)
       return failure(fmt::format("start job '{}': it is running already ('{}')", job, path),
@@ -151,7 +151,8 @@ Result<std::optional<UniqueFd>> try_lock(const std::string& job_path) {
       return std::optional<UniqueFd>(UniqueFd());  // died before it made the lock
     return tl::make_unexpected(std::move(lock).error());
   }
-  if (::flock(lock->get(), LOCK_EX | LOCK_NB) == 0) return std::optional<UniqueFd>(std::move(*lock));
+  if (::flock(lock->get(), LOCK_EX | LOCK_NB) == 0)
+    return std::optional<UniqueFd>(std::move(*lock));
   if (errno == EWOULDBLOCK) return std::optional<UniqueFd>{};
   return errno_failure(fmt::format("lock '{}'", job_path));
 }

@@ -16,17 +16,17 @@ namespace conode::job {
 // What the command line needs to know of a job without asking its agent; `instance.json`.
 struct Instance {
   std::string job;
-  std::string instance;        // random: tells this run from an earlier one of the same name
-  int pid = 0;                 // of the agent
-  int init_pid = 0;            // of the sandbox's init
+  std::string instance;          // random: tells this run from an earlier one of the same name
+  int pid = 0;                   // of the agent
+  int init_pid = 0;              // of the sandbox's init
   uint64_t init_start_time = 0;  // field 22 of proc_pid_stat(5): tells a reused pid
   std::string enforcement;
-  std::string hpc_cpus;        // kernel list format
+  std::string hpc_cpus;  // kernel list format
   std::string k8s_cpus;
   bool shared_core = false;
-  std::string cgroup;          // of the job; empty: none
+  std::string cgroup;  // of the job; empty: none
   std::string bundle;
-  int api_port = 0;            // on the host's loopback
+  int api_port = 0;  // on the host's loopback
 };
 
 [[nodiscard]] std::string to_json(const Instance& instance);

@@ -12,11 +12,11 @@ enum class State : uint8_t { starting, running, stopping, ended };
 enum class Event : uint8_t {
   sandbox_up,
   cluster_ready,
-  failed,           // the bring-up cannot succeed
-  service_failed,   // one service will not run again
-  sandbox_lost,     // the init ended
-  workload_ended,   // the command of `conode exec`
-  stop_requested,   // `conode down`, a signal
+  failed,          // the bring-up cannot succeed
+  service_failed,  // one service will not run again
+  sandbox_lost,    // the init ended
+  workload_ended,  // the command of `conode exec`
+  stop_requested,  // `conode down`, a signal
   cleaned,
 };
 enum class Action : uint8_t { none, start_services, announce, report, stop, quit };

@@ -23,6 +23,7 @@
 #include "agent/base/log.h"
 #include "agent/containerd/containerd.h"
 #include "agent/job/cleanup.h"
+#include "agent/job/enforcement.h"
 #include "agent/job/hpc_part.h"
 #include "agent/job/life_cycle.h"
 #include "agent/job/rpc_server.h"
@@ -32,6 +33,7 @@
 #include "agent/sandbox/sandbox.h"
 #include "agent/services/forwarder.h"
 #include "agent/services/supervisor.h"
+#include "cgroup/hierarchy.h"
 #include "cgroup/job_cgroups.h"
 
 namespace conode::job {
@@ -86,6 +88,7 @@ class NodeAgent {
   AgentOptions options_;
   JobDir dir_;
   Instance instance_;
+  Enforced enforced_;
   State state_ = State::starting;
   Outcome outcome_;
   std::vector<Progress> phases_;
@@ -114,19 +117,19 @@ Result<void> NodeAgent::begin() {
   instance_ = {.job = options_.job,
                .instance = TRY(random_instance()),
                .pid = ::getpid(),
-               .enforcement = options_.enforcement,
                .hpc_cpus = options_.hpc.cpus,
                .k8s_cpus = options_.k8s.cpus,
                .shared_core = options_.shared_core,
-               .cgroup = options_.job_cgroup,
                .bundle = options_.bundle_dir};
-  TRY(dir_.write(instance_));  // from here on a sweep knows what to look for
-  // The agent's own threads belong to the Kubernetes part.
-  if (::sched_setaffinity(0, sizeof(cpu_set_t), &options_.k8s.mask) != 0)
-    return errno_failure(fmt::format("bind the agent to CPUs {}", options_.k8s.cpus));
-  if (!options_.job_cgroup.empty()) {
+  const auto delegation = TRY_AS("look for a delegated cgroup", usable_delegation(options_));
+  if (delegation) instance_.cgroup = JobCgroups::path_of(*delegation, options_.job);
+  TRY(dir_.write(instance_));  // before anything is made: a sweep knows what to look for
+  enforced_ = TRY(enforce(options_, delegation));
+  instance_.enforcement = to_string(enforced_.level);
+  options_.layout.level = instance_.enforcement;
+  if (!enforced_.agent_cgroup.empty()) {
     home_cgroup_ = TRY(own_cgroup_path());
-    TRY(write_value(options_.job_cgroup + "/agent/cgroup.procs", std::to_string(::getpid())));
+    TRY(write_value(enforced_.agent_cgroup + "/cgroup.procs", std::to_string(::getpid())));
   }
   api_ = TRY(services::Forwarder::listen(loop_, options_.api_port));
   instance_.api_port = api_->port();
@@ -139,9 +142,9 @@ Result<void> NodeAgent::begin() {
 Result<void> NodeAgent::make_sandbox() {
   ids_ = TRY(id_map_of_user());
   UniqueFd cgroup;
-  if (!options_.job_cgroup.empty())
-    cgroup = TRY(open_at(AT_FDCWD, options_.job_cgroup + "/k8s", O_PATH | O_DIRECTORY));
-  sandbox_ = TRY(sandbox::Sandbox::create({.level = options_.enforcement,
+  if (!enforced_.k8s_cgroup.empty())
+    cgroup = TRY(open_at(AT_FDCWD, enforced_.k8s_cgroup, O_PATH | O_DIRECTORY));
+  sandbox_ = TRY(sandbox::Sandbox::create({.level = instance_.enforcement,
                                            .host_name = options_.layout.node_name,
                                            .state_dir = dir_.path(),
                                            .bundle_dir = options_.bundle_dir,
@@ -169,8 +172,7 @@ void NodeAgent::listen_to_sandbox() {
   link_ = std::make_unique<services::SandboxLink>(loop_, *sandbox_);
   supervisor_ = std::make_unique<services::Supervisor>(
       loop_, *link_,
-      services::Supervisor::Options{dir_.path(),
-                                    kubernetes::service_environment(options_.layout)},
+      services::Supervisor::Options{dir_.path(), kubernetes::service_environment(options_.layout)},
       services::Supervisor::Handlers{
           [this](const services::ServiceStatus& s) { on_service(s); },
           [this](const Error& error) { fail(error, Event::service_failed); }});
@@ -190,26 +192,25 @@ void NodeAgent::listen_to_sandbox() {
     std::string waiting;
     for (const services::ServiceStatus& s : supervisor_->status())
       if (s.state != services::State::ready) waiting += " " + s.name;
-    fail(Error{{}, fmt::format("the cluster was not ready within {} s; still waiting for:{}",
-                               options_.ready_within.count(),
-                               waiting.empty() ? " the node" : waiting),
+    fail(Error{{},
+               fmt::format("the cluster was not ready within {} s; still waiting for:{}",
+                           options_.ready_within.count(), waiting.empty() ? " the node" : waiting),
                "read 'conode logs', or allow more with --ready-timeout"},
          Event::failed);
   });
 }
 
 Result<void> NodeAgent::listen_for_calls() {
-  rpc_ = TRY(RpcServer::listen(
-      dir_.path() + "/agent.sock",
-      {[this] {
-         std::promise<agent::StatusReply> reply;
-         asio::post(loop_, [&] { reply.set_value(status()); });
-         return reply.get_future().get();
-       },
-       [this] {
-         asio::post(loop_, [this] { handle(Event::stop_requested); });
-         return when_cleaned_.get();
-       }}));
+  rpc_ = TRY(RpcServer::listen(dir_.path() + "/agent.sock",
+                               {[this] {
+                                  std::promise<agent::StatusReply> reply;
+                                  asio::post(loop_, [&] { reply.set_value(status()); });
+                                  return reply.get_future().get();
+                                },
+                                [this] {
+                                  asio::post(loop_, [this] { handle(Event::stop_requested); });
+                                  return when_cleaned_.get();
+                                }}));
   return {};
 }
 
@@ -270,8 +271,7 @@ void NodeAgent::on_service(const services::ServiceStatus& s) {
   if (state_ != State::starting || s.state != services::State::ready) return;
   phase(s.name);
   if (s.name == "containerd") asio::post(blocking_, [this] { import_images(); });
-  if (s.name == "kube-apiserver")
-    asio::co_spawn(loop_, prepare_api(), asio::detached);
+  if (s.name == "kube-apiserver") asio::co_spawn(loop_, prepare_api(), asio::detached);
   check_ready();
 }
 
@@ -330,7 +330,7 @@ void NodeAgent::check_ready() {
 void NodeAgent::start_workload() {
   Result<std::unique_ptr<Workload>> started =
       Workload::start(loop_, options_.workload, instance_, dir_.path(), options_.hpc,
-                      [this](int exit_code) {
+                      enforced_.hpc_cgroup, [this](int exit_code) {
                         outcome_.exit_code = exit_code;
                         handle(Event::workload_ended);
                       });
@@ -348,7 +348,8 @@ void NodeAgent::on_signal(int number) {
   if (workload_ && workload_->running()) {
     workload_->forward(number);  // its end is the job's end
   } else {
-    if (state_ != State::stopping) outcome_.exit_code = options_.workload.empty() ? 0 : 128 + number;
+    if (state_ != State::stopping)
+      outcome_.exit_code = options_.workload.empty() ? 0 : 128 + number;
     handle(Event::stop_requested);
   }
   signals_.async_wait([this](const error_code& error, int next_number) {
@@ -373,8 +374,7 @@ void NodeAgent::phase(const std::string& name) {
 void NodeAgent::clean() {
   const auto begun = std::chrono::steady_clock::now();
   if (sandbox_) (void)sandbox_->destroy();
-  if (home_cgroup_)
-    (void)write_value(*home_cgroup_ + "/cgroup.procs", std::to_string(::getpid()));
+  if (home_cgroup_) (void)write_value(*home_cgroup_ + "/cgroup.procs", std::to_string(::getpid()));
   const FoundJob job = as_found();
   if (Result<void> removed = remove_job(job, options_.libexec_dir, options_.stop_grace); !removed)
     log::error("{}", removed.error().message());
@@ -395,17 +395,17 @@ agent::StatusReply NodeAgent::status() const {
   reply.set_state_dir(dir_.path());
   reply.set_kubeconfig(dir_.path() + "/kubeconfig");
   reply.set_server(fmt::format("https://127.0.0.1:{}", instance_.api_port));
-  reply.set_enforcement(options_.enforcement);
-  reply.set_enforcement_reason(options_.enforcement_reason);
+  reply.set_enforcement(instance_.enforcement);
+  reply.set_enforcement_reason(enforced_.reason);
   reply.set_subordinate_ids(ids_.subordinate);
   reply.set_uplink("none (one node)");
-  const auto fill = [](const EnforcedPart& part, agent::Part& out) {
+  const auto fill = [](const EnforcedPart& part, const std::string& cgroup, agent::Part& out) {
     out.set_cpus(part.cpus);
     out.set_memory_bytes(part.memory);
-    out.set_cgroup(part.cgroup);
+    out.set_cgroup(cgroup);
   };
-  fill(options_.hpc, *reply.mutable_hpc());
-  fill(options_.k8s, *reply.mutable_kubernetes());
+  fill(options_.hpc, enforced_.hpc_cgroup, *reply.mutable_hpc());
+  fill(options_.k8s, enforced_.k8s_cgroup, *reply.mutable_kubernetes());
   for (const services::ServiceStatus& s : supervisor_->status()) {
     agent::Service& service = *reply.add_services();
     service.set_name(s.name);
@@ -427,6 +427,9 @@ agent::StatusReply NodeAgent::status() const {
 
 Result<Outcome> run_agent(AgentOptions options) {
   JobDir dir = TRY(JobDir::create(options.state_base, options.job));
+  // Before any thread is made: all of the agent's threads belong to the Kubernetes part.
+  if (::sched_setaffinity(0, sizeof(cpu_set_t), &options.k8s.mask) != 0)
+    return errno_failure(fmt::format("bind the agent to CPUs {}", options.k8s.cpus));
   NodeAgent node(std::move(options), std::move(dir));
   if (Result<void> begun = node.begin(); !begun) return node.abandon(std::move(begun).error());
   return node.run();

@@ -37,20 +37,17 @@ Workload::Workload(asio::io_context& loop, Process process, std::function<void(i
       patience_(loop),
       ended_(std::move(ended)) {}
 
-Result<std::unique_ptr<Workload>> Workload::start(asio::io_context& loop,
-                                                  const std::vector<std::string>& command,
-                                                  const Instance& instance,
-                                                  const std::string& state_dir,
-                                                  const EnforcedPart& part,
-                                                  std::function<void(int)> ended) {
+Result<std::unique_ptr<Workload>> Workload::start(
+    asio::io_context& loop, const std::vector<std::string>& command, const Instance& instance,
+    const std::string& state_dir, const EnforcedPart& part, const std::string& cgroup_path,
+    std::function<void(int)> ended) {
   if (part.cpus.empty())
     return failure("start the command: Kubernetes has all cores of this job",
                    "give it fewer with --k8s-cores or --k8s-share");
   std::map<std::string, std::string> variables = part_environment(instance, state_dir);
   variables[kPartVariable] = instance.instance;
   UniqueFd cgroup;
-  if (!part.cgroup.empty())
-    cgroup = TRY(open_at(AT_FDCWD, part.cgroup, O_PATH | O_DIRECTORY));
+  if (!cgroup_path.empty()) cgroup = TRY(open_at(AT_FDCWD, cgroup_path, O_PATH | O_DIRECTORY));
   Process process = TRY(Process::spawn({.argv = command,
                                         .environment = environment_with(variables),
                                         .affinity = part.mask,

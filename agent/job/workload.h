@@ -24,7 +24,7 @@ class Workload {
   [[nodiscard]] static Result<std::unique_ptr<Workload>> start(
       boost::asio::io_context& loop, const std::vector<std::string>& command,
       const Instance& instance, const std::string& state_dir, const EnforcedPart& part,
-      std::function<void(int exit_code)> ended);
+      const std::string& cgroup_path, std::function<void(int exit_code)> ended);
 
   [[nodiscard]] bool running() const { return running_; }
 

@@ -16,17 +16,17 @@ namespace conode::kubernetes {
 struct ClusterLayout {
   int rank = 0;
   std::string node_name = "n0";
-  std::string host_name;                       // of the machine, a label of the node
-  std::string node_address = "10.88.0.1";      // in the sandbox
-  std::string pod_prefix = "10.244.0.0/16";    // of the cluster
-  std::string node_pods = "10.244.0.0/24";     // of this node
+  std::string host_name;                     // of the machine, a label of the node
+  std::string node_address = "10.88.0.1";    // in the sandbox
+  std::string pod_prefix = "10.244.0.0/16";  // of the cluster
+  std::string node_pods = "10.244.0.0/24";   // of this node
   std::string service_prefix = "10.96.0.0/16";
   std::string cluster_domain = "cluster.local";
-  uint16_t api_port = 6443;                    // in the sandbox
-  std::string level = "affinity";              // enforcement level
-  std::string hpc_cpus;                        // kernel list format; reserved away from pods
-  uint64_t reserved_milli_cpus = 0;            // machine minus the Kubernetes part
-  uint64_t reserved_memory = 0;                // bytes: machine minus the Kubernetes part
+  uint16_t api_port = 6443;          // in the sandbox
+  std::string level = "affinity";    // enforcement level
+  std::string hpc_cpus;              // kernel list format; reserved away from pods
+  uint64_t reserved_milli_cpus = 0;  // machine minus the Kubernetes part
+  uint64_t reserved_memory = 0;      // bytes: machine minus the Kubernetes part
   int max_pods = 110;
   std::string kubernetes_version = "v1.37.2";
 };

@@ -26,8 +26,8 @@ ServiceSpec certificates() {
   const std::string config = fmt::format("--config={}/kubeadm.yaml", kEtc);
   const std::string dir = fmt::format("--kubeconfig-dir={}", kEtc);
   const auto user = [&](const char* name, const char* file) -> std::vector<std::string> {
-    return {"--", fmt::format("--out={}/{}", kEtc, file), "kubeconfig", "user", config,
-            fmt::format("--client-name={}", name)};
+    return {"--",   fmt::format("--out={}/{}", kEtc, file), "kubeconfig", "user",
+            config, fmt::format("--client-name={}", name)};
   };
   ServiceSpec spec{
       .name = "kubeadm",
@@ -44,15 +44,15 @@ ServiceSpec certificates() {
 // The one client is the API server, over a socket that only root of the sandbox can open; there are
 // no peers. What is advertised must look like host:port, and nobody uses it.
 ServiceSpec etcd() {
-  return {.name = "etcd",
-          .argv = {program("etcd"), "--name=n0", "--data-dir=/run/conode/state/etcd",
-                   "--unsafe-no-fsync",
-                   fmt::format("--listen-client-urls=unix://{}/etcd.sock", kRun),
-                   "--advertise-client-urls=http://127.0.0.1:2379",
-                   fmt::format("--listen-peer-urls=unix://{}/etcd-peer.sock", kRun),
-                   "--initial-advertise-peer-urls=http://127.0.0.1:2380",
-                   "--initial-cluster=n0=http://127.0.0.1:2380", "--log-level=warn"},
-          .ready = ReadyByNotify{}};
+  return {
+      .name = "etcd",
+      .argv = {program("etcd"), "--name=n0", "--data-dir=/run/conode/state/etcd",
+               "--unsafe-no-fsync", fmt::format("--listen-client-urls=unix://{}/etcd.sock", kRun),
+               "--advertise-client-urls=http://127.0.0.1:2379",
+               fmt::format("--listen-peer-urls=unix://{}/etcd-peer.sock", kRun),
+               "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+               "--initial-cluster=n0=http://127.0.0.1:2380", "--log-level=warn"},
+      .ready = ReadyByNotify{}};
 }
 
 ServiceSpec containerd() {
@@ -66,11 +66,15 @@ ServiceSpec api_server(const ClusterLayout& c) {
     return fmt::format("--{}={}/{}", flag, kPki, file);
   };
   return {.name = "kube-apiserver",
-          .argv = {program("kube-apiserver"), "--advertise-address=" + c.node_address,
+          .argv = {program("kube-apiserver"),
+                   "--advertise-address=" + c.node_address,
                    "--bind-address=" + c.node_address,
-                   fmt::format("--secure-port={}", c.api_port), "--allow-privileged=true",
-                   "--authorization-mode=Node,RBAC", pki("client-ca-file", "ca.crt"),
-                   "--enable-admission-plugins=NodeRestriction", "--enable-bootstrap-token-auth=true",
+                   fmt::format("--secure-port={}", c.api_port),
+                   "--allow-privileged=true",
+                   "--authorization-mode=Node,RBAC",
+                   pki("client-ca-file", "ca.crt"),
+                   "--enable-admission-plugins=NodeRestriction",
+                   "--enable-bootstrap-token-auth=true",
                    fmt::format("--etcd-servers=unix://{}/etcd.sock", kRun),
                    pki("kubelet-client-certificate", "apiserver-kubelet-client.crt"),
                    pki("kubelet-client-key", "apiserver-kubelet-client.key"),
@@ -87,7 +91,8 @@ ServiceSpec api_server(const ClusterLayout& c) {
                    pki("service-account-signing-key-file", "sa.key"),
                    "--service-cluster-ip-range=" + c.service_prefix,
                    pki("tls-cert-file", "apiserver.crt"),
-                   pki("tls-private-key-file", "apiserver.key"), "--profiling=false"},
+                   pki("tls-private-key-file", "apiserver.key"),
+                   "--profiling=false"},
           .after = {"kubeadm", "etcd"},
           .ready = ReadyByHttp{c.node_address, c.api_port, "/readyz", true}};
 }
@@ -133,15 +138,15 @@ ServiceSpec scheduler() {
 }
 
 ServiceSpec kubelet(const ClusterLayout& c) {
-  return {.name = "kubelet",
-          .argv = {program("kubelet"), fmt::format("--kubeconfig={}/kubelet.conf", kEtc),
-                   fmt::format("--config={}/kubelet.yaml", kEtc),
-                   "--hostname-override=" + c.node_name, "--node-ip=" + c.node_address,
-                   "--root-dir=/var/lib/kubelet",
-                   fmt::format("--node-labels=conode.io/rank={},conode.io/host={}", c.rank,
-                               c.host_name)},
-          .after = {"containerd", "kubeadm"},
-          .ready = ReadyByHttp{"127.0.0.1", 10248, "/healthz", false}};
+  return {
+      .name = "kubelet",
+      .argv = {program("kubelet"), fmt::format("--kubeconfig={}/kubelet.conf", kEtc),
+               fmt::format("--config={}/kubelet.yaml", kEtc), "--hostname-override=" + c.node_name,
+               "--node-ip=" + c.node_address, "--root-dir=/var/lib/kubelet",
+               fmt::format("--node-labels=conode.io/rank={},conode.io/host={}", c.rank,
+                           c.host_name)},
+      .after = {"containerd", "kubeadm"},
+      .ready = ReadyByHttp{"127.0.0.1", 10248, "/healthz", false}};
 }
 
 ServiceSpec kube_proxy(const ClusterLayout& c) {
@@ -162,15 +167,13 @@ ServiceSpec coredns() {
 }  // namespace
 
 std::vector<ServiceSpec> control_plane_services(const ClusterLayout& c) {
-  return {certificates(), etcd(),    containerd(), api_server(c), controller_manager(c),
+  return {certificates(), etcd(),     containerd(),  api_server(c), controller_manager(c),
           scheduler(),    kubelet(c), kube_proxy(c), coredns()};
 }
 
 std::vector<std::string> service_environment(const ClusterLayout& c) {
   return {fmt::format("PATH={}:{}:/usr/sbin:/usr/bin:/sbin:/bin", kBundlePath, kLibexecPath),
-          "HOME=/run/conode/state",
-          "TMPDIR=/run/conode/state/tmp",
-          "CONODE_ENFORCEMENT=" + c.level,
+          "HOME=/run/conode/state", "TMPDIR=/run/conode/state/tmp", "CONODE_ENFORCEMENT=" + c.level,
           fmt::format("CONODE_RUNC={}/runc", kBundlePath)};
 }
 

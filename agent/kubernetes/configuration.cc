@@ -27,19 +27,18 @@ std::string kubeadm_config(const ClusterLayout& c) {
       {"localAPIEndpoint", {{"advertiseAddress", c.node_address}, {"bindPort", c.api_port}}},
       {"nodeRegistration",
        {{"name", c.node_name}, {"criSocket", "unix://" + in_state("run/containerd.sock")}}}};
-  const json cluster = {
-      {"apiVersion", "kubeadm.k8s.io/v1beta4"},
-      {"kind", "ClusterConfiguration"},
-      {"clusterName", "conode"},
-      {"kubernetesVersion", c.kubernetes_version},
-      {"certificatesDir", in_state("pki")},
-      {"controlPlaneEndpoint", fmt::format("{}:{}", c.node_address, c.api_port)},
-      {"networking",
-       {{"podSubnet", c.pod_prefix},
-        {"serviceSubnet", c.service_prefix},
-        {"dnsDomain", c.cluster_domain}}},
-      {"apiServer", {{"certSANs", {"127.0.0.1", "localhost", c.node_address}}}},
-      {"encryptionAlgorithm", "ECDSA-P256"}};
+  const json cluster = {{"apiVersion", "kubeadm.k8s.io/v1beta4"},
+                        {"kind", "ClusterConfiguration"},
+                        {"clusterName", "conode"},
+                        {"kubernetesVersion", c.kubernetes_version},
+                        {"certificatesDir", in_state("pki")},
+                        {"controlPlaneEndpoint", fmt::format("{}:{}", c.node_address, c.api_port)},
+                        {"networking",
+                         {{"podSubnet", c.pod_prefix},
+                          {"serviceSubnet", c.service_prefix},
+                          {"dnsDomain", c.cluster_domain}}},
+                        {"apiServer", {{"certSANs", {"127.0.0.1", "localhost", c.node_address}}}},
+                        {"encryptionAlgorithm", "ECDSA-P256"}};
   return init.dump(1) + "\n---\n" + cluster.dump(1) + "\n";
 }
 
@@ -81,18 +80,17 @@ std::string kubelet_config(const ClusterLayout& c, const std::string& dns) {
 }
 
 std::string proxy_config(const ClusterLayout& c) {
-  const json config = {
-      {"apiVersion", "kubeproxy.config.k8s.io/v1alpha1"},
-      {"kind", "KubeProxyConfiguration"},
-      {"mode", "nftables"},
-      {"clusterCIDR", c.pod_prefix},
-      {"clientConnection", {{"kubeconfig", in_state("etc/kube-proxy.conf")}}},
-      // nf_conntrack's limits belong to the host.
-      {"conntrack",
-       {{"maxPerCore", 0},
-        {"min", 0},
-        {"tcpEstablishedTimeout", "0s"},
-        {"tcpCloseWaitTimeout", "0s"}}}};
+  const json config = {{"apiVersion", "kubeproxy.config.k8s.io/v1alpha1"},
+                       {"kind", "KubeProxyConfiguration"},
+                       {"mode", "nftables"},
+                       {"clusterCIDR", c.pod_prefix},
+                       {"clientConnection", {{"kubeconfig", in_state("etc/kube-proxy.conf")}}},
+                       // nf_conntrack's limits belong to the host.
+                       {"conntrack",
+                        {{"maxPerCore", 0},
+                         {"min", 0},
+                         {"tcpEstablishedTimeout", "0s"},
+                         {"tcpCloseWaitTimeout", "0s"}}}};
   return config.dump(1) + "\n";
 }
 

@@ -16,6 +16,15 @@ json rule(const char* group, const std::vector<std::string>& resources) {
   return {{"apiGroups", {group}}, {"resources", resources}, {"verbs", {"list", "watch"}}};
 }
 
+json cluster_role_binding(const char* name, const char* role, const char* user) {
+  constexpr const char* kGroup = "rbac.authorization.k8s.io";
+  return {{"apiVersion", "rbac.authorization.k8s.io/v1"},
+          {"kind", "ClusterRoleBinding"},
+          {"metadata", {{"name", name}}},
+          {"roleRef", {{"apiGroup", kGroup}, {"kind", "ClusterRole"}, {"name", role}}},
+          {"subjects", {{{"apiGroup", kGroup}, {"kind", "User"}, {"name", user}}}}};
+}
+
 }  // namespace
 
 Result<std::vector<std::pair<std::string, std::string>>> bootstrap_objects(
@@ -29,23 +38,15 @@ Result<std::vector<std::pair<std::string, std::string>>> bootstrap_objects(
                      {"rules",
                       {rule("", {"endpoints", "services", "pods", "namespaces"}),
                        rule("discovery.k8s.io", {"endpointslices"})}}};
-  const json binding = {{"apiVersion", "rbac.authorization.k8s.io/v1"},
-                        {"kind", "ClusterRoleBinding"},
-                        {"metadata", {{"name", "conode:coredns"}}},
-                        {"roleRef",
-                         {{"apiGroup", "rbac.authorization.k8s.io"},
-                          {"kind", "ClusterRole"},
-                          {"name", "conode:coredns"}}},
-                        {"subjects",
-                         {{{"apiGroup", "rbac.authorization.k8s.io"},
-                           {"kind", "User"},
-                           {"name", "coredns"}}}}};
-  const json service = {{"apiVersion", "v1"},
-                        {"kind", "Service"},
-                        {"metadata", {{"name", "kube-dns"}, {"labels", labels}}},
-                        {"spec",
-                         {{"clusterIP", dns},
-                          {"ports", {port("dns", "UDP"), port("dns-tcp", "TCP")}}}}};
+  const json binding = cluster_role_binding("conode:coredns", "conode:coredns", "coredns");
+  // The API server's identity at the kubelet; `kubectl exec` and `logs` need it.
+  const json kubelet_client = cluster_role_binding(
+      "conode:kubelet-client", "system:kubelet-api-admin", "kube-apiserver-kubelet-client");
+  const json service = {
+      {"apiVersion", "v1"},
+      {"kind", "Service"},
+      {"metadata", {{"name", "kube-dns"}, {"labels", labels}}},
+      {"spec", {{"clusterIP", dns}, {"ports", {port("dns", "UDP"), port("dns-tcp", "TCP")}}}}};
   const json slice = {
       {"apiVersion", "discovery.k8s.io/v1"},
       {"kind", "EndpointSlice"},
@@ -60,6 +61,7 @@ Result<std::vector<std::pair<std::string, std::string>>> bootstrap_objects(
   return std::vector<std::pair<std::string, std::string>>{
       {"/apis/rbac.authorization.k8s.io/v1/clusterroles", role.dump()},
       {"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding.dump()},
+      {"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", kubelet_client.dump()},
       {"/api/v1/namespaces/kube-system/services", service.dump()},
       {"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices", slice.dump()}};
 }

@@ -27,8 +27,7 @@ std::vector<IdRange> subordinate_ranges(const char* user, Lookup lookup) {
   std::vector<IdRange> ranges;
   uint32_t inside = 1;
   for (const subid_range& r : std::span(found, count > 0 ? static_cast<size_t>(count) : 0)) {
-    ranges.push_back(
-        {inside, static_cast<uint32_t>(r.start), static_cast<uint32_t>(r.count)});
+    ranges.push_back({inside, static_cast<uint32_t>(r.start), static_cast<uint32_t>(r.count)});
     inside += static_cast<uint32_t>(r.count);
   }
   return ranges;

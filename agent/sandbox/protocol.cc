@@ -45,8 +45,7 @@ Result<void> send(int socket, const Message& message) {
   Header head{message.kind, message.id, message.value};
   std::string body;
   for (const std::string& s : message.strings) body.append(s).push_back('\0');
-  if (body.size() > kLargest)
-    return code_failure(EMSGSIZE, "message to the sandbox");
+  if (body.size() > kLargest) return code_failure(EMSGSIZE, "message to the sandbox");
   std::array<iovec, 2> parts{iovec{&head, sizeof head}, iovec{body.data(), body.size()}};
   msghdr header{};
   header.msg_iov = parts.data();

@@ -24,10 +24,10 @@ inline constexpr const char* kLibexecPath = "/run/conode/libexec";
 
 enum class Kind : uint32_t {
   // agent -> init               id        value     strings                          descriptor
-  setup = 1,    //                -         -         "key=value" ...                  -
-  start,        //                service   argc      argv..., environment...          log
-  signal,       //                service   signal    -                                -
-  socket,       //                request   -         -                                -
+  setup = 1,  //                -         -         "key=value" ...                  -
+  start,      //                service   argc      argv..., environment...          log
+  signal,     //                service   signal    -                                -
+  socket,     //                request   -         -                                -
   // init -> agent
   up,           //                -         -         -                                -
   failed,       //                0=set-up, errno     what failed                      -

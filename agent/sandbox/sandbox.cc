@@ -25,9 +25,10 @@ constexpr uint64_t kNamespaces =
 
 // Laid out before the clone: the child may only make async-signal-safe calls.
 struct ChildPlan {
-  int go = -1;  // closed by the parent when the ids are mapped
-  int control = -1;                      // becomes kControlFd
-  std::array<const char*, 4> argv{};     // of conode-init, by its path
+  int go = -1;                    // closed by the parent when the ids are mapped
+  int control = -1;               // becomes kControlFd
+  const char* program = nullptr;  // conode-init
+  std::array<const char*, 4> argv{};
   const cpu_set_t* cpus = nullptr;
   bool set_groups = false;
 };
@@ -53,7 +54,7 @@ bool become_root(int go, bool set_groups) {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   std::array<char*, 1> environment{nullptr};
-  ::execve(plan.argv[0], const_cast<char**>(plan.argv.data()), environment.data());
+  ::execve(plan.program, const_cast<char**>(plan.argv.data()), environment.data());
   ::_exit(74);
 }
 
@@ -101,11 +102,12 @@ Result<std::pair<UniqueFd, UniqueFd>> make_pipe() {
 
 // What the init is told; keys as init_main.cc reads them.
 Message setup_message(const Options& o) {
-  return {Kind::setup, 0, 0,
+  return {Kind::setup,
+          0,
+          0,
           {"level=" + o.level, "hostname=" + o.host_name, "node_address=" + o.node_address,
-           fmt::format("node_prefix_length={}", o.node_prefix_length),
-           "pod_prefix=" + o.pod_prefix, fmt::format("mtu={}", o.mtu),
-           "state_dir=" + o.state_dir, "bundle_dir=" + o.bundle_dir,
+           fmt::format("node_prefix_length={}", o.node_prefix_length), "pod_prefix=" + o.pod_prefix,
+           fmt::format("mtu={}", o.mtu), "state_dir=" + o.state_dir, "bundle_dir=" + o.bundle_dir,
            "libexec_dir=" + o.libexec_dir},
           {}};
 }
@@ -129,7 +131,8 @@ Result<Sandbox> Sandbox::create(const Options& options) {
   ChildPlan plan;
   plan.go = go_read.get();
   plan.control = control.get();
-  plan.argv = {program.c_str()};
+  plan.argv = {"conode-init", options.state_dir.c_str()};  // the second is for ps(1)
+  plan.program = program.c_str();
   plan.cpus = options.cpus ? &*options.cpus : nullptr;
   plan.set_groups = options.ids.subordinate;
 
@@ -172,7 +175,8 @@ Result<void> remove_as_namespace_root(const std::string& path, const std::string
   const std::string program = libexec_dir + "/conode-init";
   ChildPlan plan;
   plan.go = go_read.get();
-  plan.argv = {program.c_str(), "remove", path.c_str()};
+  plan.program = program.c_str();
+  plan.argv = {"conode-init", "remove", path.c_str()};
   plan.set_groups = ids.subordinate;
   int pidfd = -1;
   const pid_t pid = clone_into(CLONE_NEWUSER, -1, &pidfd);

@@ -64,16 +64,15 @@ Error explain_failure(const std::string& service, const std::string& last_exit,
   const std::string log = read_file(log_path).value_or("");
   Error error{{}, fmt::format("service '{}' does not run ({})", service, last_exit), {}};
   if (!log.empty())
-    error.context += fmt::format("; the last lines of '{}':\n{}", log_path,
-                                 last_lines(log, kShownLines));
+    error.context +=
+        fmt::format("; the last lines of '{}':\n{}", log_path, last_lines(log, kShownLines));
   const std::string searched = lower(last_lines(log, kSearchedLines)) + lower(last_exit);
   for (const Known& known : kKnown) {
     if (searched.find(known.text) == std::string::npos) continue;
     error.remedy = known.remedy;
     break;
   }
-  if (error.remedy.empty())
-    error.remedy = fmt::format("read it with 'conode logs {}'", service);
+  if (error.remedy.empty()) error.remedy = fmt::format("read it with 'conode logs {}'", service);
   return error;
 }
 

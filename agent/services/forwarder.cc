@@ -67,8 +67,7 @@ void Forwarder::serve(SandboxLink& link, std::string address, uint16_t port) {
                  asio::detached);
 }
 
-asio::awaitable<void> Forwarder::accept_all(SandboxLink& link, std::string address,
-                                            uint16_t port) {
+asio::awaitable<void> Forwarder::accept_all(SandboxLink& link, std::string address, uint16_t port) {
   for (;;) {
     error_code error;
     tcp::socket client = co_await acceptor_.async_accept(capture(error));

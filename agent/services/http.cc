@@ -35,8 +35,7 @@ Result<std::shared_ptr<TlsContext>> TlsContext::create(const TlsIdentity& identi
   if (!error)
     (void)impl->context.add_certificate_authority(asio::buffer(identity.certificate_authority),
                                                   error);
-  if (!error)
-    (void)impl->context.use_certificate_chain(asio::buffer(identity.certificate), error);
+  if (!error) (void)impl->context.use_certificate_chain(asio::buffer(identity.certificate), error);
   if (!error)
     (void)impl->context.use_private_key(asio::buffer(identity.key), ssl::context::pem, error);
   if (error) return failure("read the client certificate: " + error.message());
@@ -125,8 +124,8 @@ asio::awaitable<Result<HttpResponse>> http_request(SandboxLink& link, HttpReques
   return run(link, std::move(request), std::function<bool(const std::string&)>());
 }
 
-asio::awaitable<Result<HttpResponse>> http_follow(
-    SandboxLink& link, HttpRequest request, std::function<bool(const std::string&)> on_line) {
+asio::awaitable<Result<HttpResponse>> http_follow(SandboxLink& link, HttpRequest request,
+                                                  std::function<bool(const std::string&)> on_line) {
   return run(link, std::move(request), std::move(on_line));
 }
 

@@ -43,8 +43,8 @@ struct HttpRequest {
   std::string target = "/";
   std::string body;
   std::string content_type = "application/json";
-  std::shared_ptr<TlsContext> tls;            // empty: plain
-  std::chrono::milliseconds timeout{10000};   // for each step
+  std::shared_ptr<TlsContext> tls;           // empty: plain
+  std::chrono::milliseconds timeout{10000};  // for each step
 };
 
 struct HttpResponse {

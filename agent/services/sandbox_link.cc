@@ -29,7 +29,8 @@ void SandboxLink::wait_for_message() {
 
 void SandboxLink::receive_all() {
   for (;;) {
-    Result<std::optional<sandbox::Message>> message = sandbox::receive(control_.native_handle(), false);
+    Result<std::optional<sandbox::Message>> message =
+        sandbox::receive(control_.native_handle(), false);
     if (!message) {
       if (message.error().is(std::errc::resource_unavailable_try_again)) break;
       if (handlers_.lost) handlers_.lost(message.error());

@@ -28,9 +28,8 @@ constexpr std::array<Row, 9> kTable{{
 }  // namespace
 
 std::optional<Transition> next(State state, Event event) {
-  const auto* row = std::find_if(kTable.begin(), kTable.end(), [&](const Row& r) {
-    return r.from == state && r.event == event;
-  });
+  const auto* row = std::find_if(kTable.begin(), kTable.end(),
+                                 [&](const Row& r) { return r.from == state && r.event == event; });
   if (row == kTable.end()) return std::nullopt;
   return row->transition;
 }

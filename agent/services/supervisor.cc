@@ -99,8 +99,8 @@ void Supervisor::spawn(Service& service) {
   if (std::holds_alternative<ReadyByNotify>(service.spec.ready)) {
     if (Result<void> opened = open_notify(service); !opened)
       return on_start_failed(service.id, opened.error());
-    environment.push_back(fmt::format("NOTIFY_SOCKET={}/notify/{}", sandbox::kStatePath,
-                                      service.spec.name));
+    environment.push_back(
+        fmt::format("NOTIFY_SOCKET={}/notify/{}", sandbox::kStatePath, service.spec.name));
   }
   if (Result<void> sent = link_.sandbox().start(service.id, service.spec.name, service.spec.argv,
                                                 environment, std::move(*log_fd));
@@ -122,9 +122,9 @@ void Supervisor::schedule_restart(Service& service) {
 }
 
 void Supervisor::report(Service& service) {
-  handlers_.failed(explain_failure(
-      service.spec.name, service.status.last_exit,
-      fmt::format("{}/log/{}.log", options_.state_dir, service.spec.name)));
+  handlers_.failed(
+      explain_failure(service.spec.name, service.status.last_exit,
+                      fmt::format("{}/log/{}.log", options_.state_dir, service.spec.name)));
 }
 
 void Supervisor::on_started(uint32_t id, pid_t pid) {
@@ -169,8 +169,7 @@ void Supervisor::watch_ready_deadline(Service& service) {
 }
 
 Result<void> Supervisor::open_notify(Service& service) {
-  const std::string path =
-      fmt::format("{}/notify/{}", options_.state_dir, service.spec.name);
+  const std::string path = fmt::format("{}/notify/{}", options_.state_dir, service.spec.name);
   (void)::unlink(path.c_str());
   error_code error;
   service.notify = datagram_protocol::socket(loop_);
@@ -182,15 +181,15 @@ Result<void> Supervisor::open_notify(Service& service) {
 }
 
 void Supervisor::wait_for_notify(Service& service) {
-  service.notify.async_receive(
-      asio::buffer(service.notify_buffer), [this, &service](const error_code& error, size_t size) {
-        if (error) return;
-        const std::string_view text(service.notify_buffer.data(), size);
-        if (text.find("READY=1") != std::string_view::npos)
-          handle(service, Event::became_ready);
-        else
-          wait_for_notify(service);
-      });
+  service.notify.async_receive(asio::buffer(service.notify_buffer),
+                               [this, &service](const error_code& error, size_t size) {
+                                 if (error) return;
+                                 const std::string_view text(service.notify_buffer.data(), size);
+                                 if (text.find("READY=1") != std::string_view::npos)
+                                   handle(service, Event::became_ready);
+                                 else
+                                   wait_for_notify(service);
+                               });
 }
 
 asio::awaitable<void> Supervisor::probe_http(Service& service, ReadyByHttp http,
@@ -199,7 +198,8 @@ asio::awaitable<void> Supervisor::probe_http(Service& service, ReadyByHttp http,
   asio::steady_timer pause(loop_);
   while (service.instance == instance && service.status.state == State::starting) {
     // A named object: GCC 12 destroys an aggregate temporary in a co_await twice.
-    HttpRequest request{.address = http.address, .port = http.port, .target = http.path, .tls = tls};
+    HttpRequest request{
+        .address = http.address, .port = http.port, .target = http.path, .tls = tls};
     const Result<HttpResponse> answer = co_await http_request(link_, std::move(request));
     if (answer && answer->status == 200 && service.instance == instance)
       co_return handle(service, Event::became_ready);
@@ -222,9 +222,8 @@ bool Supervisor::ready(const std::string& name) const {
 }
 
 bool Supervisor::all_ready() const {
-  return std::all_of(services_.begin(), services_.end(), [](const auto& entry) {
-    return entry.second->status.state == State::ready;
-  });
+  return std::all_of(services_.begin(), services_.end(),
+                     [](const auto& entry) { return entry.second->status.state == State::ready; });
 }
 
 double Supervisor::elapsed() const {

@@ -5,12 +5,13 @@
 //   echo $$ > G/cgroup.procs; CONODE_TEST_CGROUP=G setpriv --reuid USER ... cgroup_kernel_test
 #include <gmock/gmock.h>
 #include <poll.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 
-#include <algorithm>
+#include <array>
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 
 #include "agent/base/file.h"
@@ -61,10 +62,11 @@ class RealCgroup : public testing::Test {
   }
 
   // A shell script that starts in `cgroup`; by clone3 with CLONE_INTO_CGROUP.
-  Process& start(const Cgroup& cgroup, const std::string& script) {
+  Process& start(const Cgroup& cgroup, const std::string& script, int input = -1) {
     ProcessOptions options;
     options.argv = {"/bin/sh", "-c", script};
     options.cgroup = cgroup.fd();
+    if (input >= 0) options.fds = {{0, input}};
     children_.push_back(Process::spawn(options).value());
     return children_.back();
   }
@@ -148,9 +150,9 @@ TEST_F(RealCgroup, KillBySignalEndsProcessesThatForkAllTheTime) {
 }
 
 TEST_F(RealCgroup, WaitEmptyTimesOutAndWakesOnTheLastExit) {
-  Process& reader = start(*cgroup_, "exec sleep 100");
+  Process& sleeper = start(*cgroup_, "exec sleep 100");
   EXPECT_FALSE(cgroup_->wait_empty(milliseconds(20)).value());
-  std::jthread killer([&] { (void)reader.kill(SIGKILL); });
+  std::jthread killer([&] { (void)sleeper.kill(SIGKILL); });
   EXPECT_TRUE(cgroup_->wait_empty(seconds(5)).value());
 }
 
@@ -165,13 +167,23 @@ TEST_F(RealCgroup, EventsDescriptorReportsTheFirstProcess) {
 }
 
 TEST_F(RealCgroup, FreezeStopsAndThawContinues) {
-  Process& shell = start(*cgroup_, "exit 3");
-  ASSERT_TRUE(shell.wait());
+  std::array<int, 2> fds{};
+  ASSERT_EQ(::pipe2(fds.data(), O_CLOEXEC), 0);
+  const UniqueFd input(fds[0]);
+  UniqueFd end(fds[1]);
+  Process& reader = start(*cgroup_, "read line; exit 4", input.get());
   ASSERT_TRUE(cgroup_->freeze());
-  Process& frozen = start(*cgroup_, "exit 4");
-  EXPECT_FALSE(frozen.wait_for(milliseconds(30)).value());
+  end.reset();
+  EXPECT_FALSE(reader.wait_for(milliseconds(30)).value());
   ASSERT_TRUE(cgroup_->thaw());
-  EXPECT_EQ(shell_exit_code(frozen.wait().value()), 4);
+  EXPECT_EQ(shell_exit_code(reader.wait().value()), 4);
+}
+
+TEST_F(RealCgroup, KillReachesTheFrozen) {
+  Process& sleeper = start(*cgroup_, "exec sleep 100");
+  ASSERT_TRUE(cgroup_->freeze());
+  ASSERT_TRUE(cgroup_->kill());
+  EXPECT_EQ(shell_exit_code(sleeper.wait().value()), 128 + SIGKILL);
 }
 
 TEST_F(RealCgroup, PressureAndValues) {

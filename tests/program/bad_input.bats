@@ -57,9 +57,9 @@ YAML
 
 @test "a bundle with a missing or a foreign program is refused by name" {
   mkdir "$BATS_TEST_TMPDIR/bundle"
-  cp -rs "$CONODE_BUNDLE/." "$BATS_TEST_TMPDIR/bundle/"
-  rm "$BATS_TEST_TMPDIR/bundle/etcd" "$BATS_TEST_TMPDIR/bundle/manifest.json"
-  cp "$CONODE_BUNDLE/manifest.json" "$BATS_TEST_TMPDIR/bundle/"
+  cp -r "$CONODE_BUNDLE/." "$BATS_TEST_TMPDIR/bundle/"
+  chmod -R u+w "$BATS_TEST_TMPDIR/bundle"
+  rm "$BATS_TEST_TMPDIR/bundle/etcd"
   run "$CONODE" exec --bundle "$BATS_TEST_TMPDIR/bundle" -- true
   assert_failure 125
   assert_output --partial etcd
@@ -99,7 +99,10 @@ YAML
 }
 
 @test "a kernel without user namespaces is told by doctor and by exec" {
-  run "$CONODE_TEST_SUPPORT/deny_syscall" clone3,clone,unshare EPERM "$CONODE" exec -- true
+  run "$CONODE_TEST_SUPPORT/deny_syscall" unshare EPERM "$CONODE" doctor
+  assert_failure 1
+  assert_output --regexp 'missing +user namespaces'
+  run "$CONODE_TEST_SUPPORT/deny_syscall" clone3,clone,unshare ENOSYS "$CONODE" exec -- true
   assert_failure 125
   assert_output --partial namespaces
   assert_output --partial 'what to do'

@@ -35,10 +35,10 @@ hpc_cpus() { jq -r .hpc_cpus "$CONODE_STATE_DIR/local/instance.json"; }
 @test "allocatable is the Kubernetes part, not the machine" {
   run "$CONODE" kubectl get node n0 -o 'jsonpath={.status.allocatable.cpu}'
   assert_output 1
-  memory=$("$CONODE" kubectl get node n0 -o 'jsonpath={.status.allocatable.memory}')
+  memory=$("$CONODE" kubectl get node n0 -o 'jsonpath={.status.allocatable.memory}' | numfmt --from=auto)
   part=$("$CONODE" status --json | jq -r .kubernetes.memory_bytes)
-  [ $((${memory%Ki} * 1024)) -le "$part" ]
-  [ $((${memory%Ki} * 1024)) -gt $((part * 9 / 10)) ]
+  [ "$memory" -le "$part" ]
+  [ "$memory" -gt $((part * 9 / 10)) ]
 }
 
 @test "no thread of a service or pod may run on an HPC core" {

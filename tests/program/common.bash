@@ -64,13 +64,19 @@ init_pid() { jq .init_pid "$CONODE_STATE_DIR/$1/instance.json"; }
 # Waits until the process is gone: its end is an event of its pidfd, which tail follows.
 wait_gone() { timeout 20 tail --pid="$1" -f /dev/null; }
 
-# The kernel's truth: no process of a sandbox, no state, no cgroup of this file's jobs.
+# The kernel's truth: no state, no cgroup, no init of a sandbox of this file's jobs.
 assert_nothing_left() {
-  run pgrep -u "$(id -u)" -x 'conode-init|etcd|kube-apiserver|kubelet|containerd'
-  assert_output ''
   run ls -A "$CONODE_STATE_DIR"
   assert_output ''
-  run find "$(awk '$3 == "-" || /- cgroup2 / {for (i = 1; i <= NF; i++) if ($i == "-") print $5}' \
-    /proc/self/mountinfo | tail -n 1)" -maxdepth 4 -type d -name 'conode.*' -user "$(id -un)"
+  run find "$(cgroup_directory)" -mindepth 1 -maxdepth 2 -type d -name 'conode.*'
   assert_output ''
+  run pgrep -u "$(id -u)" -f "^conode-init $CONODE_STATE_DIR"
+  assert_output ''
+}
+
+# The caller's own cgroup: the delegated one of the session.
+cgroup_directory() {
+  local mount
+  mount=$(awk '/ - cgroup2 / {print $5; exit}' /proc/self/mountinfo)
+  echo "$mount$(sed -n 's/^0:://p' /proc/self/cgroup)"
 }

@@ -91,8 +91,7 @@ TEST(Process, DestructorLeavesNoChild) {
 
 TEST(Process, DescriptorsAreMapped) {
   const TempDir dir = TempDir::create().value();
-  const UniqueFd file =
-      open_at(AT_FDCWD, dir.path() + "/out", O_WRONLY | O_CREAT, 0600).value();
+  const UniqueFd file = open_at(AT_FDCWD, dir.path() + "/out", O_WRONLY | O_CREAT, 0600).value();
   Process child =
       Process::spawn({.argv = {"sh", "-c", "echo hello >&5"}, .fds = {{5, file.get()}}}).value();
   EXPECT_EQ(shell_exit_code(child.wait().value()), 0);

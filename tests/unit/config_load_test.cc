@@ -517,7 +517,7 @@ TEST(ConfigToYaml, TellsSources) {
   const std::string yaml = to_yaml(load({{{"partition.k8s_cores", {"4"}}}}, "", environment));
   EXPECT_THAT(yaml, HasSubstr("job: \"a\"  # environment CONODE_JOB\n"));
   EXPECT_THAT(yaml, HasSubstr("  k8s_cores: 4  # flag --k8s-cores\n"));
-  EXPECT_THAT(yaml, HasSubstr("  # k8s_share: an alternative to it is set\n"));
+  EXPECT_THAT(yaml, HasSubstr("  # k8s_share: not set\n"));
   EXPECT_THAT(yaml, HasSubstr("  ready: 2m  # default\n"));
   EXPECT_THAT(yaml, HasSubstr("# bundle: the installed one"));
 }

@@ -15,10 +15,10 @@
 namespace conode::job {
 namespace {
 
+using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using std::chrono::milliseconds;
 
 Instance example() {
   Instance i;
@@ -87,12 +87,15 @@ TEST(Sweep, EndsMarkedProcessesAndRemovesTheDirectory) {
   const TempDir base = TempDir::create().value();
   const Instance instance = example();
   { ASSERT_TRUE(JobDir::create(base.path(), "42").value().write(instance)); }
-  Process stray = Process::spawn(
-      {.argv = {"sleep", "1000"},
-       .environment = {{"PATH=/usr/bin:/bin", "CONODE_PART=" + instance.instance}}}).value();
-  Process other = Process::spawn(
-      {.argv = {"sleep", "1000"},
-       .environment = {{"PATH=/usr/bin:/bin", "CONODE_PART=" + instance.instance + "x"}}}).value();
+  Process stray =
+      Process::spawn({.argv = {"sleep", "1000"},
+                      .environment = {{"PATH=/usr/bin:/bin", "CONODE_PART=" + instance.instance}}})
+          .value();
+  Process other =
+      Process::spawn(
+          {.argv = {"sleep", "1000"},
+           .environment = {{"PATH=/usr/bin:/bin", "CONODE_PART=" + instance.instance + "x"}}})
+          .value();
   const SweepReport report = sweep(base.path(), "/nonexistent").value();
   EXPECT_THAT(report.removed, SizeIs(1));
   EXPECT_EQ(shell_exit_code(stray.wait().value()), 128 + SIGTERM);
@@ -111,9 +114,10 @@ TEST(Sweep, LeavesARunningJobAlone) {
 TEST(Audit, NamesWhatIsLeft) {
   const TempDir base = TempDir::create().value();
   const Instance instance = example();
-  const Process stray = Process::spawn(
-      {.argv = {"sleep", "1000"},
-       .environment = {{"PATH=/usr/bin:/bin", "CONODE_PART=" + instance.instance}}}).value();
+  const Process stray =
+      Process::spawn({.argv = {"sleep", "1000"},
+                      .environment = {{"PATH=/usr/bin:/bin", "CONODE_PART=" + instance.instance}}})
+          .value();
   const auto left = audit({"42", base.path(), false, instance});
   ASSERT_THAT(left, SizeIs(2));
   EXPECT_THAT(left[0], HasSubstr(base.path()));

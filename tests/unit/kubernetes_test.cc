@@ -58,7 +58,8 @@ TEST(Services, FollowEachOther) {
 
 TEST(Services, NoSecretIsAnArgument) {
   for (const auto& s : control_plane_services({}))
-    for (const std::string& argument : s.argv) EXPECT_EQ(argument.find("PRIVATE"), std::string::npos);
+    for (const std::string& argument : s.argv)
+      EXPECT_EQ(argument.find("PRIVATE"), std::string::npos);
 }
 
 TEST(Objects, ClusterDnsHasItsAddress) {

@@ -89,8 +89,8 @@ class Protocol : public ::testing::Test {
 };
 
 TEST_F(Protocol, AMessageArrivesWithItsDescriptor) {
-  sandbox::Message sent{sandbox::Kind::start, 7, 2, {"etcd", "/bin/etcd", "", "A=b"},
-                        UniqueFd(::dup(near_.get()))};
+  sandbox::Message sent{
+      sandbox::Kind::start, 7, 2, {"etcd", "/bin/etcd", "", "A=b"}, UniqueFd(::dup(near_.get()))};
   ASSERT_TRUE(sandbox::send(near_.get(), sent));
   const auto received = sandbox::receive(far_.get()).value();
   ASSERT_TRUE(received);
@@ -102,9 +102,8 @@ TEST_F(Protocol, AMessageArrivesWithItsDescriptor) {
 }
 
 TEST_F(Protocol, TheEndAndAnEmptyQueueAreNoMessages) {
-  EXPECT_TRUE(sandbox::receive(far_.get(), false)
-                  .error()
-                  .is(std::errc::resource_unavailable_try_again));
+  EXPECT_TRUE(
+      sandbox::receive(far_.get(), false).error().is(std::errc::resource_unavailable_try_again));
   near_.reset();
   EXPECT_FALSE(sandbox::receive(far_.get()).value());
 }

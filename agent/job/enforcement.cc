@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/job/enforcement.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cgroup/job_cgroups.h"
+
+namespace conode::job {
+namespace {
+
+Result<void> limit(const Cgroup& cgroup, const EnforcedPart& part) {
+  if (part.cpus.empty()) return {};
+  TRY(cgroup.write("cpuset.cpus", part.cpus));
+  if (!part.memory_nodes.empty()) TRY(cgroup.write("cpuset.mems", part.memory_nodes));
+  return cgroup.write("memory.max", std::to_string(part.memory));
+}
+
+}  // namespace
+
+Result<std::optional<Delegation>> usable_delegation(const AgentOptions& options) {
+  if (options.wanted_enforcement == to_string(EnforcementLevel::affinity))
+    return std::optional<Delegation>{};
+  return find_delegation();
+}
+
+Result<Enforced> enforce(const AgentOptions& options, const std::optional<Delegation>& delegation) {
+  const auto wanted = enforcement_from_string(options.wanted_enforcement);  // empty: auto
+  Enforced result;
+  if (wanted == EnforcementLevel::affinity) return result;
+  result.reason = "no delegated cgroup v2 directory (a batch hook of conode would give one)";
+  if (delegation) {
+    const JobCgroups cgroups =
+        TRY(JobCgroups::create(*delegation, options.job, wanted.value_or(delegation->level())));
+    result.level = cgroups.level;
+    result.reason.clear();
+    if (result.level != EnforcementLevel::controllers)
+      result.reason = fmt::format("'{}' offers only [{}]", delegation->path,
+                                  fmt::join(delegation->controllers, " "));
+    result.job_cgroup = cgroups.job.path();
+    result.agent_cgroup = cgroups.agent.path();
+    result.hpc_cgroup = cgroups.hpc.path();
+    result.k8s_cgroup = cgroups.k8s.path();
+    if (result.level == EnforcementLevel::controllers) {
+      TRY(limit(cgroups.hpc, options.hpc));
+      TRY(limit(cgroups.k8s, options.k8s));
+    }
+  }
+  if (wanted && result.level != *wanted)
+    return failure(
+        fmt::format("enforce at level '{}': {}", options.wanted_enforcement, result.reason),
+        "take --enforcement auto, or let the site delegate a cgroup ('conode doctor')");
+  return result;
+}
+
+}  // namespace conode::job
