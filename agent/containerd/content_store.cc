@@ -18,7 +18,7 @@ namespace wire = ::containerd::services;
 using google::protobuf::Empty;
 
 constexpr size_t kChunk = 1U << 20U;                   // bytes per message
-constexpr auto kStall = std::chrono::seconds(60);      // containerd takes nothing for so long
+constexpr auto kStall = std::chrono::seconds(120);     // containerd takes nothing for so long
 constexpr auto kCollection = std::chrono::minutes(2);  // a synchronous garbage collection
 constexpr auto kExpiry = std::chrono::hours(24);       // of a lease whose owner died
 constexpr const char* kWrite = "/containerd.services.content.v1.Content/Write";

@@ -38,10 +38,8 @@ std::vector<NodeMemory> by_cores(const Topology& topology, const std::vector<Nod
     uint64_t bytes = scaled(usable[i].bytes, ours, all);
     if (plan.shared)
       bytes = static_cast<uint64_t>(static_cast<double>(bytes) * request.k8s_share.value_or(0.5));
-    if (plan.hpc.cpus.empty())
-      bytes = usable[i].bytes;
-    else
-      bytes -= bytes % kMebibyte;
+    if (plan.hpc.cpus.empty()) bytes = usable[i].bytes;
+    if (bytes < usable[i].bytes) bytes -= bytes % kMebibyte;  // else odd bytes would be left over
     memory[i].bytes = bytes;
   }
   return memory;
@@ -106,10 +104,9 @@ std::string bytes_text(uint64_t bytes) {
     value /= 1024;
     ++unit;
   }
-  const bool round =
-      unit == 0 || value >= 100 || value - static_cast<double>(static_cast<long>(value)) < 0.05;
-  return round ? fmt::format("{:.0f} {}", value, kUnits[unit])
-               : fmt::format("{:.1f} {}", value, kUnits[unit]);
+  std::string text = fmt::format("{:.{}f}", value, unit == 0 || value >= 100 ? 0 : 1);
+  if (text.ends_with(".0")) text.resize(text.size() - 2);
+  return text + " " + kUnits[unit];
 }
 
 std::vector<NodeMemory> usable_memory(const Topology& topology) {

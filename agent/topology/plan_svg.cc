@@ -174,7 +174,7 @@ class Drawing {
                     e.frame.y + svg::kCoreHeader + row * (svg::kThreadHeight + 2), wide,
                     svg::kThreadHeight};
       rect(f, colour.strong, "none", 2.5);
-      text(f.x + f.width / 2, f.y + 13.5, 10.5, "#ffffff", std::to_string(cpu),
+      text(f.x + f.width / 2, f.y + 13.5, cpu < 100 ? 10.5 : 9.5, "#ffffff", std::to_string(cpu),
            "text-anchor=\"middle\" font-weight=\"bold\"");
       ++i;
     }
@@ -193,7 +193,8 @@ class Drawing {
     const std::string name = fmt::format("NUMA node {}", node.os_index);
     text(place.x, place.y + 9, 11, kInk, name, "font-weight=\"bold\"");
     text(place.x + svg::text_width(name, 11) + 14, place.y + 9, 11, kMuted,
-         fmt::format("{}{}{}", bytes_text(k8s + hpc), node.kind.empty() ? "" : " ", node.kind));
+         fmt::format("{}{}{}", k8s + hpc > 0 ? bytes_text(k8s + hpc) : "of unknown size",
+                     node.kind.empty() ? "" : " ", node.kind));
     const auto all = static_cast<double>(k8s + hpc);
     const Frame bar{place.x, place.y + svg::kBarTitle, place.width, svg::kBar};
     const double left = all > 0 ? bar.width * static_cast<double>(k8s) / all : 0;
@@ -223,13 +224,23 @@ class Drawing {
   void draw_head(double width) {
     const double wide = (width - 2 * kMargin - 14) / 2;
     text(kMargin, kMargin + 16, 19, kInk,
-         fmt::format("{} cores of one node: {} for MPI, {} for Kubernetes",
-                     topology_.cores().size(), plan_.hpc.cores, plan_.k8s.cores),
+         plan_.shared ? "1 core of one node, shared by MPI and Kubernetes"
+                      : fmt::format("{} cores of one node: {} for MPI, {} for Kubernetes",
+                                    topology_.cores().size(), plan_.hpc.cores, plan_.k8s.cores),
          "font-weight=\"bold\"");
     const double y = kMargin + 34;
     draw_card({kMargin, y, wide, kCardHeight}, plan_.shared ? kBoth : kHpc, "HPC part", plan_.hpc);
     draw_card({kMargin + wide + 14, y, wide, kCardHeight}, plan_.shared ? kBoth : kK8s,
               "Kubernetes", plan_.k8s);
+  }
+
+  // "12 cores, 48 GiB, 5 devices"
+  static std::string holdings(const Part& part) {
+    std::string line = fmt::format("{} core{}", part.cores, part.cores == 1 ? "" : "s");
+    if (part.memory > 0) line += ", " + bytes_text(part.memory);
+    const size_t devices = part.devices.size();
+    if (devices > 0) line += fmt::format(", {} device{}", devices, devices == 1 ? "" : "s");
+    return line;
   }
 
   void draw_card(const Frame& f, const Colour& colour, std::string_view name, const Part& part) {
@@ -239,12 +250,7 @@ class Drawing {
     const double inside = f.width - 30;
     text(x, f.y + 19, 13, kInk, name, "font-weight=\"bold\"");
     text(x, f.y + 36, 11.5, kInk,
-         clipped(part.cores == 0
-                     ? "nothing"
-                     : fmt::format("{} core{}, {}, {} device{}", part.cores,
-                                   part.cores == 1 ? "" : "s", bytes_text(part.memory),
-                                   part.devices.size(), part.devices.size() == 1 ? "" : "s"),
-                 inside, 11.5));
+         clipped(part.cores == 0 ? "nothing" : holdings(part), inside, 11.5));
     if (part.cores > 0)
       text(x, f.y + 52, 11, kMuted,
            clipped(fmt::format("CPUs {}", part.cpus.to_string()), inside, 11));
@@ -264,6 +270,8 @@ class Drawing {
       }
     };
     for (const std::string& warning : plan_.warnings) draw_lines("Warning: " + warning, "#b42318");
+    if (!plan_.common_devices.empty())
+      draw_lines("Devices in grey are reached by both parts", kMuted);
     for (const std::string& note : plan_.notes) draw_lines(note, kMuted);
     return y + 10;
   }

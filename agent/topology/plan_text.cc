@@ -86,10 +86,11 @@ std::string plural(size_t count, std::string_view thing) {
 }  // namespace
 
 std::string to_text(const Plan& plan, const Topology& topology) {
-  std::string text = fmt::format("{} ({}), {}, {}\n\n", plural(topology.cores().size(), "core"),
-                                 plural(static_cast<size_t>(topology.cpus().count()), "CPU"),
-                                 plural(topology.numa_nodes().size(), "NUMA node"),
-                                 bytes_text(topology.memory_bytes()));
+  std::string text = fmt::format(
+      "{} ({}), {}, {}\n\n", plural(topology.cores().size(), "core"),
+      plural(static_cast<size_t>(topology.cpus().count()), "CPU"),
+      plural(topology.numa_nodes().size(), "NUMA node"),
+      topology.memory_bytes() > 0 ? bytes_text(topology.memory_bytes()) : "memory of unknown size");
   text += table({{"part", "cores", "CPUs", "nodes", "memory", "devices"},
                  part_row("HPC", plan.hpc),
                  part_row("Kubernetes", plan.k8s)},

@@ -122,7 +122,6 @@ void place(Element& e, const Topology& topology, const Frame& frame) {
   const double inside = frame.width - 2 * margin;
   const double chips = flow_chips(e.chips, 0, 0, inside);
   const double bottom = margin + (chips > 0 ? chips + kGap : 0);
-  flow_chips(e.chips, frame.x + margin, frame.y + frame.height - margin - chips, inside);
 
   const Size grid = grid_size(e.children, e.columns);
   const size_t rows = (e.children.size() + e.columns - 1) / e.columns;
@@ -130,7 +129,10 @@ void place(Element& e, const Topology& topology, const Frame& frame) {
   const auto down = static_cast<double>(rows);
   const bool stretch = e.children.front().kind != Kind::core;
   const double width = stretch ? inside : grid.width;
-  const double height = stretch ? frame.height - top - bottom : grid.height;
+  // A cache is as high as its cores need: what is left over belongs to the box around it.
+  const bool heighten = stretch && e.children.front().kind != Kind::cache;
+  const double height = heighten ? frame.height - top - bottom : grid.height;
+  flow_chips(e.chips, frame.x + margin, frame.y + top + height + kGap, inside);
   const Size cell{(width - (across - 1) * kGap) / across, (height - (down - 1) * kGap) / down};
   const double x = frame.x + margin + (inside - width) / 2;
   for (size_t i = 0; i < e.children.size(); ++i) {

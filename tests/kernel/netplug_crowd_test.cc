@@ -68,7 +68,9 @@ TEST_F(NetplugCrowd, KilledAddsAreCollected) {
     ASSERT_TRUE(plugin.process().kill(SIGKILL));
     const CniAnswer answer = plugin.wait().value();
     killed += std::holds_alternative<Signaled>(answer.status) ? 1 : 0;
-    if (round % 4 == 0) EXPECT_TRUE(call("DEL", c).ok());
+    if (round % 4 == 0) {
+      EXPECT_TRUE(call("DEL", c).ok());
+    }
     if (round % 4 == 1) c.remove();
   }
   EXPECT_GT(killed, 0);

@@ -153,7 +153,8 @@ TEST_F(Netplug, DelFreesRouteAndAddressAtOnce) {
   Container& c = container();
   const Ipv4Address address = add(c);
   ASSERT_TRUE(call("DEL", c).ok());
-  for (const Route& route : routes_in(Netns::current().value()).value())
+  const auto routes = routes_in(Netns::current().value()).value();
+  for (const Route& route : routes)
     EXPECT_NE(route.destination, (Ipv4Prefix{address, 32}));
 }
 

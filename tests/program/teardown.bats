@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # However a job ends, nothing is left.
 
+bats_require_minimum_version 1.5.0
+
 setup() {
   load common
   own_state
@@ -28,8 +30,7 @@ up() { "$CONODE" up --k8s-cores 1 "$@" > "$BATS_TEST_TMPDIR/up" 2>&1; }
 }
 
 @test "a command that does not exist is 127, and nothing is left" {
-  run "$CONODE" exec --k8s-cores 1 -- /no/such/program
-  assert_failure 127
+  run -127 "$CONODE" exec --k8s-cores 1 -- /no/such/program
   assert_output --partial '/no/such/program'
   assert_nothing_left
 }

@@ -103,7 +103,8 @@ void CniFixture::wait_for_background() {
 std::vector<std::string> CniFixture::pod_links() {
   Socket socket = Socket::open().value();
   std::vector<std::string> names;
-  for (const Link& link : list_links(socket).value())
+  const std::vector<Link> links = list_links(socket).value();
+  for (const Link& link : links)
     if (link.kind == "veth" && link.name != kNodeLink && link.name != kNodeLinkPeer)
       names.push_back(link.name);
   return names;

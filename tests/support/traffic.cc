@@ -37,8 +37,9 @@ Result<UniqueFd> socket_in(const Netns& netns, int type, int protocol) {
 Result<void> pass(int from, int to) {
   constexpr std::array<char, 5> kSent{'c', 'o', 'n', 'o', 'd'};
   std::array<char, 5> got{};
-  if (::send(from, kSent.data(), kSent.size(), 0) != kSent.size()) return errno_failure("send");
-  if (::recv(to, got.data(), got.size(), MSG_WAITALL) != kSent.size()) return errno_failure("recv");
+  constexpr auto kSize = static_cast<ssize_t>(kSent.size());
+  if (::send(from, kSent.data(), kSent.size(), 0) != kSize) return errno_failure("send");
+  if (::recv(to, got.data(), got.size(), MSG_WAITALL) != kSize) return errno_failure("recv");
   if (got != kSent) return failure("other bytes arrived than were sent");
   return {};
 }

@@ -181,7 +181,7 @@ TEST_P(ContainerdDamageTest, IsRefused) {
   EXPECT_THAT(refusal(files), HasSubstr(GetParam().message));
 }
 INSTANTIATE_TEST_SUITE_P(Layouts, ContainerdDamageTest, ::testing::ValuesIn(kDamages),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& damage) { return std::string(damage.param.name); });
 
 TEST_F(ContainerdImageTest, RefusesWhatIsForOthers) {
   EXPECT_THAT(refusal(test::oci_layout({.architecture = "s390x"})),
@@ -219,7 +219,7 @@ TEST_F(ContainerdImageTest, RefusesWhatIsNoArchive) {
               ::testing::AnyOf(HasSubstr("neither 'index.json'"), HasSubstr("is no tar archive")));
   const std::string whole = test::tar_of(test::oci_layout(), Compression::gzip);
   ASSERT_TRUE(replace_file(path, whole.substr(0, whole.size() / 2)));
-  EXPECT_THAT(message(), HasSubstr("read archive"));
+  EXPECT_THAT(message(), ::testing::AnyOf(HasSubstr("read archive"), HasSubstr("is no tar archive")));
   ASSERT_TRUE(remove_tree(path));
   ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
   EXPECT_THAT(message(), HasSubstr("neither a file nor a directory"));

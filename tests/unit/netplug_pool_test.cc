@@ -96,7 +96,8 @@ TEST_F(Pool, SurvivesWhatACrashOrAStrangerLeft) {
   ASSERT_EQ(::symlink("no attachment", (directory() + "/10.1.0.99").c_str()), 0);
   ASSERT_TRUE(replace_file(directory() + "/notes", "not ours"));
   int strangers = 0;
-  for (const Reservation& r : p.list().value()) {
+  const auto reservations = p.list().value();
+  for (const Reservation& r : reservations) {
     strangers += r.holder == Attachment{} ? 1 : 0;
     EXPECT_TRUE(p.release(r).value()) << r.address.text();
   }
