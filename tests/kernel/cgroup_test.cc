@@ -11,6 +11,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <deque>
 #include <optional>
 #include <thread>
 
@@ -77,7 +78,7 @@ class RealCgroup : public testing::Test {
 
   std::optional<Cgroup> top_;
   std::optional<Cgroup> cgroup_;  // of this test
-  std::vector<Process> children_;
+  std::deque<Process> children_;  // start() hands out references
   std::vector<std::string> before_;
   size_t descriptors_ = 0;
 };
@@ -100,11 +101,13 @@ TEST_F(RealCgroup, TheDelegatedRootIsOurs) {
 }
 
 TEST_F(RealCgroup, AttachMovesAndListsProcesses) {
-  const Process& shell = start(*top_, "exec sleep 100");
-  ASSERT_TRUE(cgroup_->attach(shell.pid()));
-  EXPECT_THAT(cgroup_->processes().value(), ElementsAre(shell.pid()));
-  EXPECT_THAT(cgroup_->threads().value(), ElementsAre(shell.pid()));
-  EXPECT_TRUE(cgroup_->populated().value());
+  const Cgroup to = child(*cgroup_, "to");
+  const Process& shell = start(*cgroup_, "exec sleep 100");
+  ASSERT_TRUE(to.attach(shell.pid()));
+  EXPECT_THAT(cgroup_->processes().value(), IsEmpty());
+  EXPECT_THAT(to.processes().value(), ElementsAre(shell.pid()));
+  EXPECT_THAT(to.threads().value(), ElementsAre(shell.pid()));
+  EXPECT_TRUE(to.populated().value());
 }
 
 TEST_F(RealCgroup, AttachOfWhatHasEndedIsEsrch) {
