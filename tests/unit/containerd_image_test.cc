@@ -219,7 +219,8 @@ TEST_F(ContainerdImageTest, RefusesWhatIsNoArchive) {
               ::testing::AnyOf(HasSubstr("neither 'index.json'"), HasSubstr("is no tar archive")));
   const std::string whole = test::tar_of(test::oci_layout(), Compression::gzip);
   ASSERT_TRUE(replace_file(path, whole.substr(0, whole.size() / 2)));
-  EXPECT_THAT(message(), ::testing::AnyOf(HasSubstr("read archive"), HasSubstr("is no tar archive")));
+  EXPECT_THAT(message(),
+              ::testing::AnyOf(HasSubstr("read archive"), HasSubstr("is no tar archive")));
   ASSERT_TRUE(remove_tree(path));
   ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
   EXPECT_THAT(message(), HasSubstr("neither a file nor a directory"));
