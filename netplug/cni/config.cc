@@ -156,8 +156,8 @@ void read_link(Reader& reader, const json& document, NetworkConfig& config) {
 void read_valid_attachments(Reader& reader, const json& document, NetworkConfig& config) {
   constexpr const char* kKey = "cni.dev/valid-attachments";
   const json* list = member(document, kKey);
-  if (list == nullptr) return reader.missing(kKey);  // empty would remove everything
-  if (list->is_null()) return;                       // libcni's form of an empty list
+  // libcni says "none is valid" by null or by no key at all (GCNetworkList without arguments).
+  if (list == nullptr || list->is_null()) return;
   if (!list->is_array()) return reader.bad(kKey, *list, "an array");
   for (const json& entry : *list) {
     const json* container = member(entry, "containerID");

@@ -215,10 +215,17 @@ TEST_F(Netplug, CollectsOnlyWhatIsNotValid) {
   EXPECT_TRUE(call("GC", keeping({})).ok());
 }
 
-TEST_F(Netplug, CollectsNothingWithoutAList) {
+TEST_F(Netplug, CollectsEverythingWhereNothingIsValid) {
+  add(container());
+  add(container());
+  EXPECT_TRUE(call("GC").ok());
+  EXPECT_THAT(pod_links(), IsEmpty());
+}
+
+TEST_F(Netplug, CollectsNothingByAListThatIsNone) {
   Container& c = container();
   add(c);
-  EXPECT_EQ(call("GC").code(), 7);
+  EXPECT_EQ(call("GC", {{"cni.dev/valid-attachments", "c1"}}).code(), 7);
   EXPECT_THAT(reserved(), SizeIs(1));
   EXPECT_TRUE(call("DEL", c).ok());
 }

@@ -91,8 +91,8 @@ Ipv4Address CniFixture::add(const Container& container, const json& more) {
   const CniAnswer answer = call("ADD", container, more);
   EXPECT_TRUE(answer.ok()) << answer.output;
   if (!answer.ok()) return {};
-  const auto& ips = answer.json()["ips"];
-  return Ipv4Prefix::parse(ips.back()["address"].get<std::string>()).value().address;
+  const json result = answer.json();
+  return Ipv4Prefix::parse(result["ips"].back()["address"].get<std::string>()).value().address;
 }
 
 void CniFixture::wait_for_background() {

@@ -133,7 +133,8 @@ TEST(Config, ReadsTheListOfValidAttachments) {
   json none = conf();
   none["cni.dev/valid-attachments"] = nullptr;  // libcni's empty list
   EXPECT_THAT(parse_config(none.dump(), Command::gc).value().valid_attachments, IsEmpty());
-  EXPECT_FALSE(parse_config(conf().dump(), Command::gc));
+  EXPECT_THAT(parse_config(conf().dump(), Command::gc).value().valid_attachments, IsEmpty());
+  EXPECT_FALSE(parse_config(conf({{"cni.dev/valid-attachments", "c"}}).dump(), Command::gc));
 }
 
 TEST(Config, RefusesADocumentThatIsTooDeep) {

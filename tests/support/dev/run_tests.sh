@@ -10,6 +10,10 @@ set -euo pipefail
 
 readonly results=$CONODE_TEST_RESULTS
 
+# The delegated cgroup that we sit in, for the tests of the cgroup library.
+CONODE_TEST_CGROUP=$(awk '/ - cgroup2 / {print $5; exit}' /proc/self/mountinfo)$(sed -n 's/^0:://p' /proc/self/cgroup)
+export CONODE_TEST_CGROUP
+
 # ctest_tier TREE TIER
 ctest_tier() {
   local jobs=1
