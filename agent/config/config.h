@@ -73,7 +73,7 @@ struct LoadResult {
 [[nodiscard]] std::vector<Problem> validate(const Config& config);
 
 // The effective configuration as a file that load() reads back to the same, with the source of each
-// value as a comment: `--print-config`.
+// value as a comment.
 [[nodiscard]] std::string to_yaml(const LoadResult& loaded);
 
 // docs/configuration.md.

@@ -29,8 +29,7 @@ that looks like a misspelt one are errors; all of them are told at once, with fi
     config.yaml:2:3: partition.k8s_coers: is no known key
       did you mean 'k8s_cores'?
 
-A variable that is set to nothing counts as unset. `conode up --print-config` prints the
-configuration in force and where each value came from.
+A variable that is set to nothing counts as unset.
 
 ## Values
 
