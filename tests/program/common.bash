@@ -22,6 +22,7 @@ busybox_archive() {
     for applet in sh httpd sleep wget nslookup cat grep ls id taskset nproc env; do
       ln -sf busybox "$root/bin/$applet"
     done
+    chmod -R a+rX "$root" # for containers of another user, whatever our umask
     "$CONODE" image build "$root" "$archive.new" --name busybox --env PATH=/bin --cmd sh > /dev/null
     mv "$archive.new" "$archive"
   fi

@@ -10,7 +10,8 @@ setup() {
 }
 
 teardown() {
-  "$CONODE" sweep > /dev/null 2>&1 || true  # only after a failed test is there something
+  # Only after a failed test is there something, which must not fail the next one.
+  "$CONODE" down --job local > /dev/null 2>&1 || "$CONODE" sweep > /dev/null 2>&1 || true
 }
 
 up() { "$CONODE" up --k8s-cores 1 "$@" > "$BATS_TEST_TMPDIR/up" 2>&1; }
