@@ -79,6 +79,7 @@ const FieldDescriptor* find_section(std::string_view name) {
 
 std::vector<std::string> enum_words(const google::protobuf::EnumDescriptor& type) {
   std::vector<std::string> words;
+  words.reserve(static_cast<size_t>(type.value_count()));
   for (int i = 0; i < type.value_count(); ++i) words.push_back(lower_case(type.value(i)->name()));
   return words;
 }

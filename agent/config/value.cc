@@ -80,19 +80,16 @@ Result<Value> parse_prefix_value(const Key& key, std::string_view text) {
   return Value(format_prefix(*prefix));
 }
 
+bool fits(schema::Kind kind, std::string_view text) {
+  if (kind == schema::NAME) return is_job_name(text);
+  if (kind == schema::DOMAIN) return is_domain(text);
+  return !text.empty() && text.size() < PATH_MAX;
+}
+
 Result<Value> parse_string(const Key& key, std::string_view text) {
-  switch (key.options().kind()) {
-    case schema::NAME:
-      if (!is_job_name(text)) return unexpected_value(key);
-      break;
-    case schema::DOMAIN:
-      if (!is_domain(text)) return unexpected_value(key);
-      break;
-    case schema::PREFIX:
-      return parse_prefix_value(key, text);
-    default:
-      if (text.empty() || text.size() >= PATH_MAX) return unexpected_value(key);
-  }
+  const schema::Kind kind = key.options().kind();
+  if (kind == schema::PREFIX) return parse_prefix_value(key, text);
+  if (!fits(kind, text)) return unexpected_value(key);
   return Value(std::string(text));
 }
 
