@@ -22,7 +22,7 @@ struct Colour {
 // Told apart also by colour-blind readers, and in grey print by their brightness.
 constexpr Colour kHpc = {"#1f5fa8", "#dce9f7"};
 constexpr Colour kK8s = {"#e07b00", "#fdebd3"};
-constexpr Colour kBoth = {"url(#both)", "#efe6ef"};
+constexpr Colour kBoth = {"#7b4a86", "#f0e6f2"};
 constexpr Colour kIdle = {"#9aa5b1", "#eef0f2"};
 constexpr const char* kInk = "#1f2933";
 constexpr const char* kMuted = "#5f6c7b";
@@ -55,9 +55,16 @@ std::string escaped(std::string_view text) {
 }
 
 std::string clipped(std::string text, double width, double size) {
-  const auto fits = static_cast<size_t>(std::max(4.0, width / (size * 0.62)));
+  const auto fits = static_cast<size_t>(std::max(4.0, width / (size * 0.58)));
   if (text.size() > fits) text = text.substr(0, fits - 3) + "...";
   return text;
+}
+
+// "Intel(R) Xeon(R) CPU E5-2650" without what only takes room.
+std::string plain_model(std::string model) {
+  for (const std::string_view noise : {"(R)", "(TM)", "(tm)", " CPU", " Processor"})
+    for (size_t at; (at = model.find(noise)) != std::string::npos;) model.erase(at, noise.size());
+  return model;
 }
 
 class Drawing {
@@ -78,11 +85,8 @@ class Drawing {
         "width=\"{0:.0f}\" height=\"{1:.0f}\" font-family=\"DejaVu Sans, Verdana, Helvetica, "
         "Arial, "
         "sans-serif\">\n"
-        "<defs><pattern id=\"both\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\" "
-        "patternTransform=\"rotate(45)\"><rect width=\"4\" height=\"8\" fill=\"{2}\"/>"
-        "<rect x=\"4\" width=\"4\" height=\"8\" fill=\"{3}\"/></pattern></defs>\n"
-        "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n{4}{5}</svg>\n",
-        width, bottom, kHpc.strong, kK8s.strong, out_, body);
+        "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n{2}{3}</svg>\n",
+        width, bottom, out_, body);
   }
 
  private:
@@ -144,7 +148,8 @@ class Drawing {
       const std::string name = fmt::format("Package {}", std::max(0, package.os_index));
       text(x, e.frame.y + 19, 13, kInk, name, "font-weight=\"bold\"");
       const double after = svg::text_width(name, 13) + 16;
-      text(x + after, e.frame.y + 19, 11, kMuted, clipped(package.model, inside - after, 11));
+      text(x + after, e.frame.y + 19, 11, kMuted,
+           clipped(plain_model(package.model), inside - after, 11));
     } else if (e.kind == Kind::numa) {
       rect(e.frame, "#ffffff", "#b4bec8", 6);
     } else {
@@ -160,7 +165,7 @@ class Drawing {
     const Colour colour = colour_of(core.cpus);
     const std::string name =
         fmt::format("core {}", core.os_index >= 0 ? core.os_index : core.index);
-    rect(e.frame, colour.soft, plan_.shared ? kK8s.strong : colour.strong, 4,
+    rect(e.frame, colour.soft, colour.strong, 4,
          fmt::format("{}: CPUs {}", name, core.cpus.to_string()));
     const double middle = e.frame.x + e.frame.width / 2;
     text(middle, e.frame.y + 10.5, 8.5, kInk, name, "text-anchor=\"middle\"");

@@ -47,13 +47,13 @@ std::string failure_of(const Topology& topology, const PlanRequest& request) {
 void expect_partition(const Topology& topology, const Plan& plan) {
   EXPECT_EQ(plan.hpc.cpus | plan.k8s.cpus, topology.cpus());
   EXPECT_FALSE(plan.k8s.cpus.empty());
-  if (!plan.shared) EXPECT_FALSE(plan.hpc.cpus.intersects(plan.k8s.cpus));
+  EXPECT_EQ(plan.hpc.cpus.intersects(plan.k8s.cpus), plan.shared);
   for (const Core& core : topology.cores())
     for (const Part* part : {&plan.hpc, &plan.k8s})
       EXPECT_TRUE(part->cpus.contains(core.cpus) || !part->cpus.intersects(core.cpus));
   EXPECT_TRUE(plan.k8s.cpus.contains(topology.cpus().first()));
   EXPECT_EQ(plan.hpc.memory + plan.k8s.memory, topology.memory_bytes());
-  if (topology.memory_bytes() > 0) EXPECT_GE(plan.k8s.memory, kMinPartMemory);
+  EXPECT_GE(plan.k8s.memory, std::min(topology.memory_bytes(), kMinPartMemory));
   EXPECT_EQ(plan.hpc.devices.size() + plan.k8s.devices.size() + plan.common_devices.size(),
             topology.devices().size());
 }
