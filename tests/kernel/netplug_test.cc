@@ -154,8 +154,7 @@ TEST_F(Netplug, DelFreesRouteAndAddressAtOnce) {
   const Ipv4Address address = add(c);
   ASSERT_TRUE(call("DEL", c).ok());
   const auto routes = routes_in(Netns::current().value()).value();
-  for (const Route& route : routes)
-    EXPECT_NE(route.destination, (Ipv4Prefix{address, 32}));
+  for (const Route& route : routes) EXPECT_NE(route.destination, (Ipv4Prefix{address, 32}));
 }
 
 TEST_F(Netplug, AddRightAfterDelWorksAndTakesAnotherAddress) {

@@ -52,7 +52,7 @@ Result<void> NetplugTraffic::make_service(uint16_t port) const {
   TRY(replace_file(rules, fmt::format(R"(
 table ip service_test {{
   chain prerouting {{ type nat hook prerouting priority dstnat; {0} }}
-  chain output {{ type nat hook output priority dstnat; {0} }}
+  chain output {{ type nat hook output priority -100; {0} }}
   chain postrouting {{
     type nat hook postrouting priority srcnat;
     ct original ip daddr {1} ip saddr {2} ip daddr {2} masquerade
@@ -128,7 +128,9 @@ TEST_F(NetplugTraffic, AForgedSourceIsDropped) {
   EXPECT_FALSE(ping(a_->netns(), address_b_));
 }
 
-TEST_F(NetplugTraffic, AnAddressNobodyHasFailsAtOnce) {
+// Not after the three seconds of unanswered ARP. TCP takes an ICMP error for good only outside of
+// connect(2), so after its first repetition: one second.
+TEST_F(NetplugTraffic, AnAddressNobodyHasFailsSoon) {
   for (const char* nobody : {"10.244.0.200", "192.0.2.1"}) {
     const auto start = std::chrono::steady_clock::now();
     const TcpListener listener = listen_in(node_).value();
@@ -136,7 +138,7 @@ TEST_F(NetplugTraffic, AnAddressNobodyHasFailsAtOnce) {
         exchange(listener, a_->netns(), Ipv4Address::parse(nobody).value(), listener.port);
     ASSERT_FALSE(seen);
     EXPECT_TRUE(seen.error().is(std::errc::host_unreachable)) << seen.error().message();
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1)) << nobody;
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2)) << nobody;
   }
 }
 
