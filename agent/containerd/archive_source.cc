@@ -56,9 +56,14 @@ class ArchiveSource : public ImageSource {
 
  private:
   Failure archive_failure(archive* reader) const {
+    if (::archive_format(reader) == 0)  // not even a first header was read
+      return failure(fmt::format("'{}' is no tar archive", path_),
+                     "give an OCI image layout (a directory or its tar) or the output of "
+                     "'docker save'");
     const char* text = ::archive_error_string(reader);
-    return failure(fmt::format("read archive '{}': {}", path_, text == nullptr ? "damaged" : text),
-                   "make the archive again; it may have been copied incompletely");
+    return failure(
+        fmt::format("read archive '{}': {}", path_, text == nullptr ? "Truncated" : text),
+        "make the archive again; it may have been copied incompletely");
   }
   Result<Handle> open() const;
   Result<bool> next(archive* reader, archive_entry** entry) const;
@@ -92,11 +97,7 @@ Result<bool> ArchiveSource::next(archive* reader, archive_entry** entry) const {
   const int code = ::archive_read_next_header(reader, entry);
   if (code == ARCHIVE_EOF) return false;
   if (code == ARCHIVE_OK || code == ARCHIVE_WARN) return true;
-  if (::archive_file_count(reader) > 0 || ::archive_format(reader) != 0)
-    return archive_failure(reader);
-  return failure(
-      fmt::format("'{}' is no tar archive", path_),
-      "give an OCI image layout (a directory or its tar) or the output of 'docker save'");
+  return archive_failure(reader);
 }
 
 // JSON starts with a brace or a bracket; layers never do.

@@ -51,8 +51,14 @@ Result<void> NetplugTraffic::make_service(uint16_t port) const {
                                          address_b_.text(), port);
   TRY(replace_file(rules, fmt::format(R"(
 table ip service_test {{
-  chain prerouting {{ type nat hook prerouting priority dstnat; {0} }}
-  chain output {{ type nat hook output priority -100; {0} }}
+  chain prerouting {{
+    type nat hook prerouting priority dstnat;
+    {0}
+  }}
+  chain output {{
+    type nat hook output priority -100;
+    {0}
+  }}
   chain postrouting {{
     type nat hook postrouting priority srcnat;
     ct original ip daddr {1} ip saddr {2} ip daddr {2} masquerade

@@ -121,3 +121,15 @@ PY
   assert_failure
   assert_nothing_left
 }
+
+@test "state that belongs to subordinate ids goes too" {
+  up --image "$(busybox_archive)"
+  "$CONODE" kubectl run writer --image=busybox --image-pull-policy=Never --restart=Never \
+    --overrides='{"spec":{"securityContext":{"runAsUser":1234},"volumes":[{"name":"v","emptyDir":{}}],
+    "containers":[{"name":"writer","image":"busybox","imagePullPolicy":"Never",
+    "command":["sh","-c","mkdir -m 700 /v/d && echo x > /v/d/f"],"volumeMounts":[{"name":"v","mountPath":"/v"}]}]}}'
+  "$CONODE" kubectl wait --for=jsonpath='{.status.phase}'=Succeeded pod/writer --timeout=60s
+  run "$CONODE" down
+  assert_success
+  assert_nothing_left
+}

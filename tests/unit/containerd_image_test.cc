@@ -109,7 +109,7 @@ TEST_F(ContainerdImageTest, TakesItsPlatformOutOfAnIndex) {
 }
 
 TEST_F(ContainerdImageTest, MakesTheManifestThatDockerSaveLacks) {
-  const auto images = plan(test::docker_archive({.name = "busybox"}));
+  const auto images = plan(test::docker_archive({.name = "busybox:latest"}));
   ASSERT_TRUE(images) << images.error().message();
   const PlannedImage& image = images->front();
   EXPECT_EQ(image.name, "docker.io/library/busybox:latest");
