@@ -62,6 +62,8 @@ Result<Manifest> manifest_of(const Recipe& recipe, const Toolchain& toolchain,
     manifest.components.push_back(component.component);
     for (const auto& [path, package] : component.programs)
       manifest.entries.push_back(TRY(entry_of(directory, path)));
+    for (const auto& [path, command] : component.generated)
+      manifest.entries.push_back(TRY(entry_of(directory, path)));
     for (const auto& [path, target] : component.links)
       manifest.entries.push_back({.path = path, .sha256 = {}, .link = target});
   }

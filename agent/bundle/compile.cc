@@ -146,6 +146,11 @@ Result<void> compile_component(const Toolchain& toolchain, const Recipe& recipe,
     if (::symlink(target.c_str(), fmt::format("{}/{}", directory, path).c_str()) != 0)
       return errno_failure(fmt::format("build '{}': create link '{}'", name, path));
   }
+  for (const auto& [path, command] : component.generated) {
+    on_line(path);
+    TRY_AS(fmt::format("build '{}': make '{}'", name, path),
+           command_output(command, {.working_dir = directory}));
+  }
   return {};
 }
 

@@ -47,6 +47,7 @@ RecipeComponent component_from(const Json& json) {
   made.ldflags = json.value("ldflags", "");
   made.programs = json.at("programs").get<std::map<std::string, std::string>>();
   made.links = json.value("links", std::map<std::string, std::string>{});
+  made.generated = json.value("generated", std::map<std::string, std::vector<std::string>>{});
   return made;
 }
 

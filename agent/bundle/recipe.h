@@ -21,6 +21,9 @@ struct RecipeComponent {
   std::string ldflags;                          // beside -s -w
   std::map<std::string, std::string> programs;  // path in the bundle -> package
   std::map<std::string, std::string> links;     // path in the bundle -> target
+  // Path in the bundle -> command that writes it, run in the bundle's directory when all before is
+  // there.
+  std::map<std::string, std::vector<std::string>> generated;
 };
 
 struct Recipe {

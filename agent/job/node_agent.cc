@@ -94,6 +94,7 @@ class NodeAgent {
   std::vector<Progress> phases_;
   bool images_done_ = false;
   bool node_ready_ = false;
+  bool api_ready_ = false;                  // all hooks of the API server are through
   std::optional<std::string> home_cgroup_;  // where we came from
 
   asio::io_context loop_{1};
@@ -302,6 +303,10 @@ asio::awaitable<void> NodeAgent::prepare_api() {
     co_return fail(ready.error(), Event::failed);
   node_ready_ = true;
   phase("node Ready");
+  if (Result<void> ready = co_await client.wait_ready(); !ready)
+    co_return fail(ready.error(), Event::failed);
+  api_ready_ = true;
+  phase("API ready");
   check_ready();
 }
 
@@ -324,7 +329,8 @@ void NodeAgent::import_images() {
 }
 
 void NodeAgent::check_ready() {
-  if (images_done_ && node_ready_ && supervisor_->all_ready()) handle(Event::cluster_ready);
+  if (images_done_ && node_ready_ && api_ready_ && supervisor_->all_ready())
+    handle(Event::cluster_ready);
 }
 
 void NodeAgent::start_workload() {

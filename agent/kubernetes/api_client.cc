@@ -79,11 +79,34 @@ HttpRequest ApiClient::request(std::string method, std::string target) const {
           .tls = tls_};
 }
 
+namespace {
+
+// Between two looks at what gives no event.
+constexpr std::chrono::milliseconds kPollInterval{20};
+
+asio::awaitable<void> wait_for_next_poll() {
+  asio::steady_timer pause(co_await asio::this_coro::executor);
+  boost::system::error_code error;
+  pause.expires_after(kPollInterval);
+  co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+}
+
+}  // namespace
+
+asio::awaitable<Result<void>> ApiClient::wait_ready() {
+  for (;;) {
+    HttpRequest get = request("GET", "/readyz");
+    const Result<HttpResponse> answer = co_await services::http_request(link_, std::move(get));
+    if (!answer) co_return tl::make_unexpected(answer.error());
+    if (answer->status == 200) co_return Result<void>{};
+    co_await wait_for_next_poll();
+  }
+}
+
 asio::awaitable<Result<void>> ApiClient::create(std::string path, std::string object) {
   constexpr unsigned kConflict = 409;
   constexpr unsigned kNotFound = 404;
   constexpr int kAttempts = 100;
-  asio::steady_timer pause(co_await asio::this_coro::executor);
   for (int attempt = 1;; ++attempt) {
     HttpRequest post = request("POST", path);
     post.body = object;
@@ -94,9 +117,7 @@ asio::awaitable<Result<void>> ApiClient::create(std::string path, std::string ob
     if (answer->status != kNotFound || attempt == kAttempts)
       co_return failure(fmt::format("create object at {}: status {}: {}", path, answer->status,
                                     answer->body.substr(0, 400)));
-    boost::system::error_code error;
-    pause.expires_after(std::chrono::milliseconds(20));
-    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    co_await wait_for_next_poll();
   }
 }
 

@@ -26,6 +26,9 @@ class ApiClient {
   // Creates the object at its collection's `path`; one that is there already is left as it is.
   boost::asio::awaitable<Result<void>> create(std::string path, std::string object);
 
+  // Returns when the API server says "ok" at /readyz.
+  boost::asio::awaitable<Result<void>> wait_ready();
+
   // Returns when the node's condition Ready is True.
   boost::asio::awaitable<Result<void>> wait_node_ready(std::string node);
 

@@ -20,8 +20,11 @@ constexpr const char* kEtc = "/run/conode/state/etc";
 constexpr const char* kPki = "/run/conode/state/pki";
 constexpr const char* kRun = "/run/conode/state/run";
 
+std::string etcd_socket() { return fmt::format("unix://{}/etcd.sock", kRun); }
+
 std::string program(const char* name) { return fmt::format("{}/{}", kBundlePath, name); }
 
+// Certificates, kubeconfigs, and the seed of etcd (agent/bundle/recipe/kubernetes/seed.go).
 ServiceSpec certificates() {
   const std::string config = fmt::format("--config={}/kubeadm.yaml", kEtc);
   const std::string dir = fmt::format("--kubeconfig-dir={}", kEtc);
@@ -35,8 +38,10 @@ ServiceSpec certificates() {
                "init", "phase", "kubeconfig", "all", config, dir},
       .ready = ReadyWhenCompleted{},
   };
+  const std::vector<std::string> seed{"--", fmt::format("--seed={}/seed.json", kBundlePath),
+                                      etcd_socket()};
   for (const auto& segment :
-       {user("system:kube-proxy", "kube-proxy.conf"), user("coredns", "coredns.conf")})
+       {user("system:kube-proxy", "kube-proxy.conf"), user("coredns", "coredns.conf"), seed})
     spec.argv.insert(spec.argv.end(), segment.begin(), segment.end());
   return spec;
 }
@@ -44,15 +49,16 @@ ServiceSpec certificates() {
 // The one client is the API server, over a socket that only root of the sandbox can open; there are
 // no peers. What is advertised must look like host:port, and nobody uses it.
 ServiceSpec etcd() {
-  return {
-      .name = "etcd",
-      .argv = {program("etcd"), "--name=n0", "--data-dir=/run/conode/state/etcd",
-               "--unsafe-no-fsync", fmt::format("--listen-client-urls=unix://{}/etcd.sock", kRun),
-               "--advertise-client-urls=http://127.0.0.1:2379",
-               fmt::format("--listen-peer-urls=unix://{}/etcd-peer.sock", kRun),
-               "--initial-advertise-peer-urls=http://127.0.0.1:2380",
-               "--initial-cluster=n0=http://127.0.0.1:2380", "--log-level=warn"},
-      .ready = ReadyByNotify{}};
+  return {.name = "etcd",
+          .argv = {program("etcd"), "--name=n0", "--data-dir=/run/conode/state/etcd",
+                   "--unsafe-no-fsync", "--listen-client-urls=" + etcd_socket(),
+                   "--advertise-client-urls=http://127.0.0.1:2379",
+                   fmt::format("--listen-peer-urls=unix://{}/etcd-peer.sock", kRun),
+                   "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+                   "--initial-cluster=n0=http://127.0.0.1:2380", "--log-level=warn",
+                   // The only member waits up to one election timeout before it elects itself.
+                   "--heartbeat-interval=50", "--election-timeout=250"},
+          .ready = ReadyByNotify{}};
 }
 
 ServiceSpec containerd() {
@@ -61,6 +67,8 @@ ServiceSpec containerd() {
           .ready = ReadyByNotify{}};
 }
 
+// Ready for its clients once it knows the roles, which the seed has put there: /version is open to
+// strangers, but by a role. /readyz comes a second later, see NodeAgent::prepare_api().
 ServiceSpec api_server(const ClusterLayout& c) {
   const auto pki = [](const char* flag, const char* file) {
     return fmt::format("--{}={}/{}", flag, kPki, file);
@@ -75,7 +83,7 @@ ServiceSpec api_server(const ClusterLayout& c) {
                    pki("client-ca-file", "ca.crt"),
                    "--enable-admission-plugins=NodeRestriction",
                    "--enable-bootstrap-token-auth=true",
-                   fmt::format("--etcd-servers=unix://{}/etcd.sock", kRun),
+                   "--etcd-servers=" + etcd_socket(),
                    pki("kubelet-client-certificate", "apiserver-kubelet-client.crt"),
                    pki("kubelet-client-key", "apiserver-kubelet-client.key"),
                    "--kubelet-preferred-address-types=InternalIP",
@@ -94,7 +102,7 @@ ServiceSpec api_server(const ClusterLayout& c) {
                    pki("tls-private-key-file", "apiserver.key"),
                    "--profiling=false"},
           .after = {"kubeadm", "etcd"},
-          .ready = ReadyByHttp{c.node_address, c.api_port, "/readyz", true}};
+          .ready = ReadyByHttp{c.node_address, c.api_port, "/version", true}};
 }
 
 // client-go's default of 20 requests a second makes the first pod wait for seconds.

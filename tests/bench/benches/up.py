@@ -12,7 +12,7 @@ GOALS = {"node Ready": Goal("ratio", 1), "service answers": Goal("ratio", 1),
 PHASES = (
     ("certificates", "kubeadm", "kubeconfigs"),
     ("images imported", "images", "images"),
-    ("API server ready", "kube-apiserver", "API server ready"),
+    ("API server ready", "API ready", "API server ready"),
     ("node Ready", "node Ready", "node Ready"),
     ("up returns", "up returns", None),
     ("service answers", "service answers", "service answers"),

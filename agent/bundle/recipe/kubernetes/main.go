@@ -44,6 +44,7 @@ var applets = map[string]func(){
 	"kubeadm":                 func() { kubeadmerrors.HandleError(kubeadm.Run()) },
 	"kubeadm-phases":          runKubeadmPhases,
 	"kubectl":                 runKubectl,
+	"make-seed":               runMakeSeed,
 }
 
 func run(command *cobra.Command) { os.Exit(cli.Run(command)) }
@@ -57,7 +58,8 @@ func runKubectl() {
 
 // runKubeadmPhases runs `kubeadm ARGS` for each list of ARGS, separated by "--", one after the
 // other in this process: starting the binary costs more than most phases do. What a list that
-// begins with --out=FILE prints goes to that new file (mode 0600).
+// begins with --out=FILE prints goes to that new file (mode 0600). The list --seed=FILE ENDPOINT
+// is no call of kubeadm: it loads the seed into etcd.
 //
 //	kube kubeadm-phases init phase certs all --config F -- --out=K kubeconfig user --client-name U
 func runKubeadmPhases() {
@@ -70,6 +72,9 @@ func runKubeadmPhases() {
 }
 
 func runKubeadm(args []string) error {
+	if file, found := strings.CutPrefix(args[0], "--seed="); found {
+		return loadSeed(file, args[1])
+	}
 	out := os.Stdout
 	if path, found := strings.CutPrefix(args[0], "--out="); found {
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -82,6 +87,18 @@ func runKubeadm(args []string) error {
 	command := kubeadmcmd.NewKubeadmCommand(os.Stdin, out, os.Stderr)
 	command.SetArgs(args)
 	return command.Execute()
+}
+
+// runMakeSeed: kube make-seed ETCD FILE
+func runMakeSeed() {
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: kube make-seed ETCD FILE")
+		os.Exit(2)
+	}
+	if err := makeSeed(os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintf(os.Stderr, "make the seed of etcd: %v\n", err)
+		os.Exit(1)
+	}
 }
 
 func split(list []string, separator string) [][]string {
