@@ -216,8 +216,8 @@ int main_loop() {
 
 // `conode-init` is the init; `conode-init remove PATH` is rm -rf as the namespace's root.
 int main(int argc, char** argv) {
-  ::umask(
-      022);  // not the user's: processes of other ids have to pass through directories made here
+  // Not the user's mask: processes of other ids have to pass through directories made here.
+  ::umask(022);
   try {
     if (argc == 3 && std::string_view(argv[1]) == "remove")
       return conode::remove_tree(argv[2]) ? 0 : 1;
