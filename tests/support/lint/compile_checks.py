@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that need a compiler, of those files only that changed since they last passed.
 
-usage: compile_checks.py tidy|headers BUILD CACHE
+usage: compile_checks.py tidy|headers BUILD CACHE [FOLDER...]
 
+Only files below the FOLDERs, if any are named; one job for each CPU that we may use (taskset).
 tidy     clang-tidy on every source of ours in BUILD/compile_commands.json
 headers  every header of ours compiles on its own
 A file that passes leaves an empty file in CACHE, named by all that the result depends on: the tool's
@@ -153,19 +154,21 @@ def run(job, passed):
     return f"{job.name}:\n{messages}"
 
 
-def main(check, build, cache):
+def main(check, build, cache, *folders):
     jobs_of = {"tidy": tidy_jobs, "headers": header_jobs}[check]
     build, cache = pathlib.Path(build).resolve(), pathlib.Path(cache)
     cache.mkdir(parents=True, exist_ok=True)
     todo = []
     jobs = jobs_of(build, compile_commands(build))
+    if folders:
+        jobs = [(job, d) for job, d in jobs if job.name.startswith(folders)]
     for job, directories in jobs:
         passed = cache / f"{check}-{key_of(job, directories)}"
         if not passed.exists():
             todo.append((job, passed))
     print(f"{check}: {len(todo)} of {len(jobs)} files to check", flush=True)
     failures = 0
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for output in pool.map(lambda item: run(*item), todo):
             if output:
                 failures += 1
@@ -176,6 +179,6 @@ def main(check, build, cache):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or sys.argv[1] not in ("tidy", "headers"):
-        sys.exit("usage: compile_checks.py tidy|headers BUILD CACHE")
+    if len(sys.argv) < 4 or sys.argv[1] not in ("tidy", "headers"):
+        sys.exit("usage: compile_checks.py tidy|headers BUILD CACHE [FOLDER...]")
     sys.exit(main(*sys.argv[1:]))
