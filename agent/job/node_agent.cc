@@ -73,7 +73,9 @@ class NodeAgent {
   void listen_to_sandbox();
   void start_services();
   void on_service(const services::ServiceStatus& status);
-  asio::awaitable<void> prepare_api();
+  Result<void> open_api();
+  asio::awaitable<void> make_objects();
+  asio::awaitable<void> watch_node();
   void import_images();
   void check_ready();
   void start_workload();
@@ -106,6 +108,7 @@ class NodeAgent {
   std::unique_ptr<services::SandboxLink> link_;
   std::unique_ptr<services::Supervisor> supervisor_;
   std::unique_ptr<services::Forwarder> api_;
+  std::optional<kubernetes::ApiClient> client_;  // as the administrator
   std::unique_ptr<Workload> workload_;
   std::unique_ptr<RpcServer> rpc_;
   std::promise<agent::DownReply> cleaned_;
@@ -272,41 +275,46 @@ void NodeAgent::on_service(const services::ServiceStatus& s) {
   if (state_ != State::starting || s.state != services::State::ready) return;
   phase(s.name);
   if (s.name == "containerd") asio::post(blocking_, [this] { import_images(); });
-  if (s.name == "kube-apiserver") asio::co_spawn(loop_, prepare_api(), asio::detached);
+  if (s.name == "kube-apiserver" && !client_) {
+    if (Result<void> opened = open_api(); !opened) return fail(opened.error(), Event::failed);
+    asio::co_spawn(loop_, make_objects(), asio::detached);
+    asio::co_spawn(loop_, watch_node(), asio::detached);
+  }
   check_ready();
 }
 
-asio::awaitable<void> NodeAgent::prepare_api() {
+// For us, and for the user on the host.
+Result<void> NodeAgent::open_api() {
   const std::string admin = dir_.path() + "/etc/super-admin.conf";
   const std::string server = fmt::format("https://127.0.0.1:{}", api_->port());
-  Result<std::string> config = kubernetes::kubeconfig_for_server(admin, server);
-  if (config) {
-    if (Result<void> w = replace_file(dir_.path() + "/kubeconfig", *config); !w)
-      co_return fail(w.error(), Event::failed);
-  } else {
-    co_return fail(config.error(), Event::failed);
-  }
+  TRY(replace_file(dir_.path() + "/kubeconfig",
+                   TRY(kubernetes::kubeconfig_for_server(admin, server))));
   api_->serve(*link_, options_.layout.node_address, options_.layout.api_port);
+  const auto tls =
+      TRY(services::TlsContext::create(TRY(kubernetes::identity_from_kubeconfig(admin))));
+  client_.emplace(*link_, options_.layout.node_address, options_.layout.api_port, tls);
+  return {};
+}
 
-  auto identity = kubernetes::identity_from_kubeconfig(admin);
-  if (!identity) co_return fail(identity.error(), Event::failed);
-  auto tls = services::TlsContext::create(*identity);
-  if (!tls) co_return fail(tls.error(), Event::failed);
-  kubernetes::ApiClient client(*link_, options_.layout.node_address, options_.layout.api_port,
-                               *tls);
+asio::awaitable<void> NodeAgent::make_objects() {
   auto objects = kubernetes::bootstrap_objects(options_.layout);
   if (!objects) co_return fail(objects.error(), Event::failed);
   for (auto& [path, object] : *objects)
-    if (Result<void> made = co_await client.create(path, object); !made)
+    if (Result<void> made = co_await client_->create(path, object); !made)
       co_return fail(made.error(), Event::failed);
-  if (Result<void> ready = co_await client.wait_node_ready(options_.layout.node_name); !ready)
-    co_return fail(ready.error(), Event::failed);
-  node_ready_ = true;
-  phase("node Ready");
-  if (Result<void> ready = co_await client.wait_ready(); !ready)
+  supervisor_->add(kubernetes::dns_service());
+  if (Result<void> ready = co_await client_->wait_ready(); !ready)
     co_return fail(ready.error(), Event::failed);
   api_ready_ = true;
   phase("API ready");
+  check_ready();
+}
+
+asio::awaitable<void> NodeAgent::watch_node() {
+  if (Result<void> ready = co_await client_->wait_node_ready(options_.layout.node_name); !ready)
+    co_return fail(ready.error(), Event::failed);
+  node_ready_ = true;
+  phase("node Ready");
   check_ready();
 }
 

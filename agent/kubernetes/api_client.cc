@@ -105,7 +105,6 @@ asio::awaitable<Result<void>> ApiClient::wait_ready() {
 
 asio::awaitable<Result<void>> ApiClient::create(std::string path, std::string object) {
   constexpr unsigned kConflict = 409;
-  constexpr unsigned kNotFound = 404;
   constexpr int kAttempts = 100;
   for (int attempt = 1;; ++attempt) {
     HttpRequest post = request("POST", path);
@@ -113,8 +112,8 @@ asio::awaitable<Result<void>> ApiClient::create(std::string path, std::string ob
     const Result<HttpResponse> answer = co_await services::http_request(link_, std::move(post));
     if (!answer) co_return tl::make_unexpected(answer.error());
     if (answer->status / 100 == 2 || answer->status == kConflict) co_return Result<void>{};
-    // The namespace kube-system is made by the API server shortly after it is ready.
-    if (answer->status != kNotFound || attempt == kAttempts)
+    // What a new API server makes by itself (ranges of cluster IPs, namespaces) may come later.
+    if (attempt == kAttempts)
       co_return failure(fmt::format("create object at {}: status {}: {}", path, answer->status,
                                     answer->body.substr(0, 400)));
     co_await wait_for_next_poll();

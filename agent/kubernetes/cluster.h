@@ -49,6 +49,9 @@ struct ClusterLayout {
 [[nodiscard]] std::vector<services::ServiceSpec> control_plane_services(
     const ClusterLayout& layout);
 
+// CoreDNS, to be started when bootstrap_objects() are there: its rights are among them.
+[[nodiscard]] services::ServiceSpec dns_service();
+
 // Environment of every service.
 [[nodiscard]] std::vector<std::string> service_environment(const ClusterLayout& layout);
 

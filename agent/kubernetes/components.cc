@@ -68,7 +68,7 @@ ServiceSpec containerd() {
 }
 
 // Ready for its clients once it knows the roles, which the seed has put there: /version is open to
-// strangers, but by a role. /readyz comes a second later, see NodeAgent::prepare_api().
+// strangers, but by a role. /readyz comes a second later, see NodeAgent::make_objects().
 ServiceSpec api_server(const ClusterLayout& c) {
   const auto pki = [](const char* flag, const char* file) {
     return fmt::format("--{}={}/{}", flag, kPki, file);
@@ -165,18 +165,18 @@ ServiceSpec kube_proxy(const ClusterLayout& c) {
           .ready = ReadyByHttp{"127.0.0.1", 10256, "/healthz", false}};
 }
 
-ServiceSpec coredns() {
+}  // namespace
+
+ServiceSpec dns_service() {
   return {.name = "coredns",
           .argv = {program("coredns"), "-conf", fmt::format("{}/Corefile", kEtc)},
           .after = {"kube-apiserver"},
           .ready = ReadyByHttp{"127.0.0.1", 8181, "/ready", false}};
 }
 
-}  // namespace
-
 std::vector<ServiceSpec> control_plane_services(const ClusterLayout& c) {
-  return {certificates(), etcd(),     containerd(),  api_server(c), controller_manager(c),
-          scheduler(),    kubelet(c), kube_proxy(c), coredns()};
+  return {certificates(),        etcd(),      containerd(), api_server(c),
+          controller_manager(c), scheduler(), kubelet(c),   kube_proxy(c)};
 }
 
 std::vector<std::string> service_environment(const ClusterLayout& c) {

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	_ "time/tzdata" // time zones of CronJobs
@@ -36,7 +38,7 @@ import (
 )
 
 var applets = map[string]func(){
-	"kube-apiserver":          func() { run(apiserver.NewAPIServerCommand()) },
+	"kube-apiserver":          func() { collectLater(); run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func() { run(controllermanager.NewControllerManagerCommand()) },
 	"kube-scheduler":          func() { run(scheduler.NewSchedulerCommand()) },
 	"kube-proxy":              func() { run(proxy.NewProxyCommand()) },
@@ -48,6 +50,18 @@ var applets = map[string]func(){
 }
 
 func run(command *cobra.Command) { os.Exit(cli.Run(command)) }
+
+// collectLater: the first garbage collection comes at 128 MiB instead of 4 MiB, from then on as
+// usual. The heap of a starting API server passes 128 MiB anyway, in a dozen collections that cost
+// a tenth of the start.
+func collectLater() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	debug.SetGCPercent(32 * 100)
+	first := new([64]byte)
+	runtime.AddCleanup(first, func(int) { debug.SetGCPercent(100) }, 0)
+}
 
 func runKubectl() {
 	_, _ = logs.GlogSetter(kubectl.GetLogVerbosity(os.Args))
