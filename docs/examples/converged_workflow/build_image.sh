@@ -4,6 +4,7 @@
 # engine, and prints the path of its OCI archive. Python comes from this machine's Debian packages,
 # river from PyPI by checksum. Built once per content: a second call only prints the path.
 set -euo pipefail
+umask 022 # the modes of the image: it runs as another user
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here

@@ -141,16 +141,34 @@ class Handler(BaseHTTPRequestHandler):
 
     def _items(self):
         try:
-            length = int(self.headers.get("Content-Length", ""))
-        except ValueError:
-            raise BadRequest("a Content-Length is needed") from None
-        if not 0 < length <= MAX_BODY:
-            raise BadRequest(f"the body must have 1 to {MAX_BODY} bytes, not {length}")
-        try:
-            body = json.loads(self.rfile.read(length))
+            body = json.loads(self._body())
         except ValueError as error:
             raise BadRequest(f"the body is not JSON: {error}") from None
         return body if isinstance(body, list) else [body]
+
+    def _body(self):
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return b"".join(self._chunks())  # what `kubectl create --raw` sends
+        return self.rfile.read(self._length(self.headers.get("Content-Length", ""), 10))
+
+    def _chunks(self):
+        total = 0
+        while size := self._length(self.rfile.readline(1024).split(b";")[0], 16):
+            total = self._length(str(total + size), 10)
+            yield self.rfile.read(size)
+            self.rfile.readline(1024)
+        while self.rfile.readline(1024).strip():  # trailers
+            pass
+
+    @staticmethod
+    def _length(text, base):
+        try:
+            length = int(text, base)
+        except ValueError:
+            raise BadRequest("a Content-Length or chunks are needed") from None
+        if not 0 <= length <= MAX_BODY:
+            raise BadRequest(f"the body must have at most {MAX_BODY} bytes, not {length}")
+        return length
 
     def _answer(self, routes, call):
         action = routes.get(self.path.split("?")[0])
