@@ -84,8 +84,8 @@ Result<void> make_mounts(const MountOptions& options) {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return errno_failure("make the mount tree private");
   TRY(mount_at("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC));
-  const Result<void> cgroup2 = mount_at("cgroup2", "/sys/fs/cgroup", "cgroup2",
-                                        MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME);
+  Result<void> cgroup2 = mount_at("cgroup2", "/sys/fs/cgroup", "cgroup2",
+                                  MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME);
   if (!cgroup2 && options.cgroups) return cgroup2;
   TRY(mount_at("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"));
   TRY(bind_job_directories(bound));

@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kLargest = 128U << 10U;  // below the default net.core.wmem_max
 
 struct Header {
-  Kind kind{};
+  Kind kind = Kind::setup;
   uint32_t id = 0;
   int32_t value = 0;
 };
@@ -50,7 +50,7 @@ Result<void> send(int socket, const Message& message) {
   msghdr header{};
   header.msg_iov = parts.data();
   header.msg_iovlen = parts.size();
-  ControlBuffer control{};
+  alignas(cmsghdr) ControlBuffer control{};
   if (message.fd) attach_fd(header, control, message.fd.get());
   while (::sendmsg(socket, &header, MSG_NOSIGNAL) < 0)
     if (errno != EINTR) return errno_failure("send between agent and sandbox");
@@ -64,7 +64,7 @@ Result<std::optional<Message>> receive(int socket, bool wait) {
   msghdr header{};
   header.msg_iov = parts.data();
   header.msg_iovlen = parts.size();
-  ControlBuffer control{};
+  alignas(cmsghdr) ControlBuffer control{};
   header.msg_control = control.data();
   header.msg_controllen = control.size();
   ssize_t n = 0;

@@ -38,7 +38,7 @@ enum class Kind : uint32_t {
 };
 
 struct Message {
-  Kind kind{};
+  Kind kind = Kind::setup;
   uint32_t id = 0;
   int32_t value = 0;
   std::vector<std::string> strings;
