@@ -3,6 +3,7 @@
 # `./dev lint`: each check is a function that prints what is wrong and returns 1.
 
 readonly lint_checks=(format tidy headers includes licence shell spelling)
+readonly slow_lint_checks=(analyzer) # run when they are named
 readonly lint_folders=(agent cgroup netplug batch_hooks tests)
 
 # Only these folders may include what the pattern names (design: one wrapper for each library).
@@ -35,6 +36,10 @@ lint_format() {
 
 lint_tidy() {
   "$support/lint/compile_checks.py" tidy "$build/dev" "$cache/lint"
+}
+
+lint_analyzer() {
+  "$support/lint/compile_checks.py" analyzer "$build/dev" "$cache/lint"
 }
 
 lint_headers() {
@@ -79,13 +84,13 @@ lint_spelling() {
 verb_lint() {
   local name code=0
   if [ $# = 0 ]; then set -- "${lint_checks[@]}"; fi
-  if [[ " $* " =~ \ (tidy|headers)\  ]]; then
+  if [[ " $* " =~ \ (tidy|analyzer|headers)\  ]]; then
     verb_setup
     build_preset dev
   fi
   for name in "$@"; do
-    [[ " ${lint_checks[*]} " == *" $name "* ]] ||
-      fail "unknown check '$name'" "one of: ${lint_checks[*]}"
+    [[ " ${lint_checks[*]} ${slow_lint_checks[*]} " == *" $name "* ]] ||
+      fail "unknown check '$name'" "one of: ${lint_checks[*]} ${slow_lint_checks[*]}"
     say "lint $name"
     if ! "lint_$name"; then
       printf 'lint %s: failed\n' "$name" >&2
