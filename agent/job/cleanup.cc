@@ -31,7 +31,8 @@ std::set<int> own_ancestors() {
     const std::string stat = read_file(fmt::format("/proc/{}/stat", pid)).value_or("");
     const size_t behind_name = stat.rfind(')');
     if (behind_name == std::string::npos) break;
-    pid = std::atoi(stat.c_str() + std::min(stat.size(), behind_name + 4));  // ") S 123"
+    const char* parent = stat.data() + std::min(stat.size(), behind_name + 4);  // ") S 123"
+    if (std::from_chars(parent, stat.data() + stat.size(), pid).ec != std::errc()) break;
   }
   return pids;
 }

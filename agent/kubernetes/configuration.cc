@@ -183,7 +183,7 @@ Result<std::map<std::string, std::string>> configuration_files(const ClusterLayo
 Result<void> write_files(const std::string& state_dir,
                          const std::map<std::string, std::string>& files) {
   for (const auto& [path, content] : files) {
-    const std::string full = state_dir + "/" + path;
+    const std::string full = fmt::format("{}/{}", state_dir, path);
     TRY(make_dirs(full.substr(0, full.rfind('/'))));
     TRY(replace_file(full, content));
   }

@@ -173,8 +173,8 @@ Result<void> Supervisor::open_notify(Service& service) {
   (void)::unlink(path.c_str());
   error_code error;
   service.notify = datagram_protocol::socket(loop_);
-  service.notify.open({}, error);
-  if (!error) service.notify.bind(datagram_protocol::endpoint(path), error);
+  (void)service.notify.open({}, error);
+  if (!error) (void)service.notify.bind(datagram_protocol::endpoint(path), error);
   if (error) return code_failure(error.value(), fmt::format("listen on '{}'", path));
   wait_for_notify(service);
   return {};
@@ -211,6 +211,7 @@ asio::awaitable<void> Supervisor::probe_http(Service& service, ReadyByHttp http,
 
 std::vector<ServiceStatus> Supervisor::status() const {
   std::vector<ServiceStatus> all;
+  all.reserve(services_.size());
   for (const auto& [id, service] : services_) all.push_back(service->status);
   return all;
 }
