@@ -6,6 +6,7 @@
 #include <netlink/route/link/veth.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "netplug/link/nl.h"
 
@@ -91,18 +92,38 @@ Result<std::vector<Link>> list_links(Socket& socket) {
   return links;
 }
 
-Result<void> set_link_up(Socket& socket, int index) {
-  const std::string what = fmt::format("set link {} up", index);
+namespace {
+
+// What `edit` sets on an empty link is asked for.
+Result<void> change_link(Socket& socket, int index, const std::string& what,
+                         const std::function<void(rtnl_link*)>& edit) {
   const nl::Ptr<rtnl_link> link(::rtnl_link_alloc());
   const nl::Ptr<rtnl_link> change(::rtnl_link_alloc());
   if (!link || !change) return code_failure(ENOMEM, what);
   ::rtnl_link_set_ifindex(link.get(), index);
-  ::rtnl_link_set_flags(change.get(), IFF_UP);
+  edit(change.get());
   nl_msg* built = nullptr;
   if (::rtnl_link_build_change_request(link.get(), change.get(), 0, &built) < 0)
     return code_failure(ENOMEM, what);
   const nl::Ptr<nl_msg> message(built);
   return socket.request(message.get(), what);
+}
+
+}  // namespace
+
+Result<void> set_link_up(Socket& socket, int index) {
+  return change_link(socket, index, fmt::format("set link {} up", index),
+                     [](rtnl_link* change) { ::rtnl_link_set_flags(change, IFF_UP); });
+}
+
+Result<void> set_link_size(Socket& socket, int index, int mtu, int queue_length) {
+  return change_link(
+      socket, index,
+      fmt::format("set MTU {} and a queue of {} on link {}", mtu, queue_length, index),
+      [&](rtnl_link* change) {
+        ::rtnl_link_set_mtu(change, static_cast<unsigned>(mtu));
+        ::rtnl_link_set_txqlen(change, static_cast<unsigned>(queue_length));
+      });
 }
 
 Result<bool> delete_link(Socket& socket, const std::string& name) {

@@ -44,6 +44,8 @@ struct VethPair {
 [[nodiscard]] Result<std::vector<Link>> list_links(Socket& socket);
 
 [[nodiscard]] Result<void> set_link_up(Socket& socket, int index);
+// MTU in bytes; how many packets may wait to be sent.
+[[nodiscard]] Result<void> set_link_size(Socket& socket, int index, int mtu, int queue_length);
 
 // False when there was none. Waits for the kernel to unregister it: 20 ms and more for a veth pair,
 // whose other end goes too.
