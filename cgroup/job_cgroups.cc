@@ -55,11 +55,12 @@ Result<Cgroup> job_directory(const Cgroup& root, const std::string& job_id) {
   const std::string name = kJobPrefix + job_id;
   const bool made = TRY(root.create(name));
   Cgroup job = TRY(root.open_child(name));
-  if (!made && TRY(job.populated()))
+  if (!made && TRY(job.populated())) {
+    const std::vector<pid_t> pids = TRY(job.subtree_processes());
     return failure(
-        fmt::format("cgroup '{}' already has processes: {}", job.path(),
-                    fmt::join(TRY(job.subtree_processes()), " ")),
+        fmt::format("cgroup '{}' already has processes: {}", job.path(), fmt::join(pids, " ")),
         fmt::format("end the other agent of job '{}' on this node, or run: conode sweep", job_id));
+  }
   return job;
 }
 
@@ -90,7 +91,8 @@ Result<JobCgroups> make(const Cgroup& root, const SharedRoot& shared, const std:
       TRY(shared.settle());
     }
   }
-  Result<JobCgroups> made = fill(TRY(job_directory(root, job_id)), level, std::move(missing));
+  Cgroup job_root = TRY(job_directory(root, job_id));
+  Result<JobCgroups> made = fill(std::move(job_root), level, std::move(missing));
   if (!made)  // nothing of a failed attempt stays
     if (const Result<Cgroup> job = root.open_child(kJobPrefix + job_id)) (void)job->remove();
   return made;
@@ -105,10 +107,10 @@ Result<void> leave(const Cgroup& job, const Cgroup& root) {
 Result<void> end_processes(const Cgroup& job, std::chrono::milliseconds timeout) {
   TRY(job.kill());
   if (TRY(job.wait_empty(timeout))) return {};
-  return failure(
-      fmt::format("cgroup '{}': processes still there {} ms after SIGKILL: {}", job.path(),
-                  timeout.count(), fmt::join(TRY(job.subtree_processes()), " ")),
-      "look for state D in ps: a hanging file system or device holds them");
+  const std::vector<pid_t> pids = TRY(job.subtree_processes());
+  return failure(fmt::format("cgroup '{}': processes still there {} ms after SIGKILL: {}",
+                             job.path(), timeout.count(), fmt::join(pids, " ")),
+                 "look for state D in ps: a hanging file system or device holds them");
 }
 
 }  // namespace

@@ -57,8 +57,8 @@ T take_value(tl::expected<T, E>& result) {
 
 }  // namespace conode
 
-// Value of `expr`, or return its Error from the enclosing function (which returns some Result).
-// Not for coroutines: GCC 12 has no co_return inside a statement expression.
+// Value of `expr`, or return its Error from the enclosing function. Never behind a temporary in a
+// larger expression: GCC 12 leaks it on that return, and has none of co_return (for coroutines).
 #define TRY(expr) CONODE_TRY_NAMED(expr, CONODE_UNIQUE(__COUNTER__))
 
 // TRY with one more layer of meaning: `outer` is evaluated only on failure.

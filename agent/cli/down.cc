@@ -49,8 +49,8 @@ Result<int> down(const Session& session, const config::Config& config) {
 }
 
 Result<int> run_sweep(const Session& session, const config::Config& config) {
-  const job::SweepReport swept =
-      TRY(job::sweep(state_base(config), TRY(libexec_dir()), config.job()));
+  const std::string libexec = TRY(libexec_dir());
+  const job::SweepReport swept = TRY(job::sweep(state_base(config), libexec, config.job()));
   if (session.json) {
     json failures = json::array();
     for (const Error& e : swept.failures) failures.push_back(e.message());

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <sys/utsname.h>
 
-#include <cstdio>
+#include <cstdlib>
 
 #include "agent/base/command.h"
 #include "agent/base/file.h"
@@ -14,16 +14,16 @@ namespace conode::doctor {
 namespace {
 
 long sysctl_value(const std::string& path) {
-  return std::atol(read_file("/proc/sys/" + path).value_or("-1").c_str());
+  return std::strtol(read_file("/proc/sys/" + path).value_or("-1").c_str(), nullptr, 10);
 }
 
 Finding kernel_version() {
   utsname name{};
   (void)::uname(&name);
-  int major = 0;
-  int minor = 0;
-  (void)std::sscanf(name.release, "%d.%d", &major, &minor);  // NOLINT(cert-err34-c)
-  const int version = major * 1000 + minor;
+  char* point = nullptr;
+  const long major = std::strtol(name.release, &point, 10);
+  const long minor = *point == '.' ? std::strtol(point + 1, nullptr, 10) : 0;
+  const long version = major * 1000 + minor;
   if (version >= 5014) return {"kernel", Verdict::ok, name.release, {}, {}};
   if (version >= 5011)
     return {"kernel", Verdict::degraded, name.release, "no cgroup.kill: teardown takes longer",

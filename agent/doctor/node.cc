@@ -89,7 +89,7 @@ Finding memory() {
   constexpr long kWanted = 2L << 20;  // KiB
   const std::string text = read_file("/proc/meminfo").value_or("");
   const size_t at = text.find("MemAvailable:");
-  const long free = at == std::string::npos ? 0 : std::atol(text.c_str() + at + 13);
+  const long free = at == std::string::npos ? 0 : std::strtol(text.c_str() + at + 13, nullptr, 10);
   const std::string found = fmt::format("{} MiB available", free >> 10);
   if (free >= kWanted) return {"memory", Verdict::ok, found, {}, {}};
   return {"memory", Verdict::degraded, found, "the control plane takes about 600 MiB",

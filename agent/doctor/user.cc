@@ -59,7 +59,8 @@ Finding namespace_limits() {
   std::string low;
   for (const char* kind : {"user", "mnt", "net", "pid", "ipc", "uts", "cgroup"}) {
     const std::string name = fmt::format("max_{}_namespaces", kind);
-    const long value = std::atol(read_file("/proc/sys/user/" + name).value_or("0").c_str());
+    const long value =
+        std::strtol(read_file("/proc/sys/user/" + name).value_or("0").c_str(), nullptr, 10);
     if (value < kWanted) low += fmt::format("{}user.{}={}", low.empty() ? "" : " ", name, value);
   }
   if (low.empty()) return {"namespace limits", Verdict::ok, "high enough", {}, {}};

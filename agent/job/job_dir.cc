@@ -133,7 +133,7 @@ Result<std::vector<FoundJob>> find_jobs(const std::string& base) {
   if (!exists(base)) return found;
   for (const std::string& name : TRY(list_dir(base))) {
     if (!check_job_name(name)) continue;
-    FoundJob job{name, base + "/" + name, false, {}};
+    FoundJob job{name, fmt::format("{}/{}", base, name), false, {}};
     const Result<std::optional<UniqueFd>> lock = try_lock(job.path);
     job.alive = lock && !*lock;
     if (const Result<std::string> text = read_file(job.path + "/" + kInstanceName); text)

@@ -287,8 +287,8 @@ void NodeAgent::on_service(const services::ServiceStatus& s) {
 Result<void> NodeAgent::open_api() {
   const std::string admin = dir_.path() + "/etc/super-admin.conf";
   const std::string server = fmt::format("https://127.0.0.1:{}", api_->port());
-  TRY(replace_file(dir_.path() + "/kubeconfig",
-                   TRY(kubernetes::kubeconfig_for_server(admin, server))));
+  const std::string kubeconfig = TRY(kubernetes::kubeconfig_for_server(admin, server));
+  TRY(replace_file(dir_.path() + "/kubeconfig", kubeconfig));
   api_->serve(*link_, options_.layout.node_address, options_.layout.api_port);
   const auto tls =
       TRY(services::TlsContext::create(TRY(kubernetes::identity_from_kubeconfig(admin))));

@@ -47,10 +47,12 @@ Result<services::TlsIdentity> identity_from_kubeconfig(const std::string& path) 
     const YAML::Node config = YAML::Load(text);
     const YAML::Node cluster = config["clusters"][0]["cluster"];
     const YAML::Node user = config["users"][0]["user"];
-    return services::TlsIdentity{
-        TRY(decode_base64(cluster["certificate-authority-data"].as<std::string>())),
-        TRY(decode_base64(user["client-certificate-data"].as<std::string>())),
-        TRY(decode_base64(user["client-key-data"].as<std::string>()))};
+    services::TlsIdentity found;
+    found.certificate_authority =
+        TRY(decode_base64(cluster["certificate-authority-data"].as<std::string>()));
+    found.certificate = TRY(decode_base64(user["client-certificate-data"].as<std::string>()));
+    found.key = TRY(decode_base64(user["client-key-data"].as<std::string>()));
+    return found;
   } catch (const YAML::Exception& e) {
     return failure(fmt::format("read kubeconfig '{}': {}", path, e.what()));
   }

@@ -178,9 +178,10 @@ Result<void> Topology::apply_limits(const AllocationLimits& limits) {
   }
   std::vector<View> views = {{"hwloc finds", topology_cpus(raw)}};
   if (limits.affinity) views.push_back({"the CPU affinity has", *limits.affinity});
-  if (limits.cpus_effective)
-    views.push_back({"cpuset.cpus.effective has",
-                     TRY_AS("cpuset.cpus.effective", CpuSet::parse(*limits.cpus_effective))});
+  if (limits.cpus_effective) {
+    CpuSet effective = TRY_AS("cpuset.cpus.effective", CpuSet::parse(*limits.cpus_effective));
+    views.push_back({"cpuset.cpus.effective has", std::move(effective)});
+  }
   const CpuSet cpus = TRY(intersection(views, "CPUs", notes_));
   if (cpus == views.front().set) return {};
   if (::hwloc_topology_restrict(
