@@ -18,6 +18,7 @@ namespace {
 // Replaces this process; comes back only with the failure.
 Error execute(const std::vector<std::string>& command, const char* program = nullptr) {
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   ::execvp(program != nullptr ? program : argv[0], argv.data());
