@@ -37,9 +37,8 @@ constexpr std::array kTimeUnits{Unit{"ms", 1}, Unit{"h", 3'600'000}, Unit{"m", 6
 std::optional<double> parse_decimal(std::string_view text) {
   if (text.empty() || text.find_first_not_of("0123456789.") != std::string_view::npos) return {};
   double value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end || !std::isfinite(value)) return {};
+  const auto [stop, error] = std::from_chars(text.begin(), text.end(), value);
+  if (error != std::errc() || stop != text.end() || !std::isfinite(value)) return {};
   return value;
 }
 
@@ -61,9 +60,8 @@ std::optional<uint64_t> scaled(std::string_view number, uint64_t factor) {
 
 std::optional<uint64_t> parse_count(std::string_view text) {
   uint64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (text.empty() || error != std::errc() || stop != end) return {};
+  const auto [stop, error] = std::from_chars(text.begin(), text.end(), value);
+  if (text.empty() || error != std::errc() || stop != text.end()) return {};
   return value;
 }
 

@@ -45,7 +45,7 @@ struct EventStream::Impl {
   Result<void> subscribe_once();
   void publish_echo();
   void deliver(const ::containerd::types::Envelope& envelope);
-  void deliver(Event event) { on_event(event); }
+  void deliver(const Event& event) { on_event(event); }
 
   std::shared_ptr<Rpc> rpc;
   std::function<void(const Event&)> on_event;
@@ -120,7 +120,7 @@ void EventStream::Impl::deliver(const ::containerd::types::Envelope& envelope) {
   std::optional<Event> event = decode_event(envelope.event().type_url(), envelope.event().value());
   if (!event) return;
   event->time = to_time(envelope.timestamp());
-  deliver(std::move(*event));
+  deliver(*event);
 }
 
 EventStream::EventStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

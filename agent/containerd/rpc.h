@@ -21,8 +21,8 @@ using Clock = std::chrono::system_clock;  // what gRPC's deadlines are in
 struct CallOptions {
   std::optional<std::chrono::milliseconds> timeout = std::chrono::seconds(10);  // of the whole call
   // Of one wait in a stream; past it the call is cancelled and fails with ETIMEDOUT.
-  std::optional<std::chrono::milliseconds> stall = {};
-  std::string lease = {};       // what the call creates is held by this lease
+  std::optional<std::chrono::milliseconds> stall;
+  std::string lease;            // what the call creates is held by this lease
   bool wait_for_ready = false;  // wait for a server instead of failing where there is none
 };
 

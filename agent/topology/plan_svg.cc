@@ -222,7 +222,6 @@ class Drawing {
     rect(f, colour.soft, colour.strong, f.height / 2,
          fmt::format("{} {}{}{} {} {}", to_string(device.kind), device.name,
                      device.alias.empty() ? "" : ", ", device.alias, device.model, device.pci));
-    const std::string kind(to_string(device.kind));
     text(f.x + f.width / 2, f.y + 15, 11, kInk, svg::chip_text(device), "text-anchor=\"middle\"");
   }
 

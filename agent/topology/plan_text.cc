@@ -32,7 +32,7 @@ std::string table(const std::vector<Row>& rows, const std::vector<size_t>& right
   return text;
 }
 
-std::string or_dash(std::string text) { return text.empty() ? "-" : text; }
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
 
 std::string device_text(const std::vector<Device>& devices) {
   std::vector<std::string> names;

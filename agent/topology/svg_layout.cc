@@ -38,7 +38,8 @@ Size grid_size(const std::vector<Element>& children, size_t columns) {
     cell.height = std::max(cell.height, child.frame.height);
   }
   const auto across = static_cast<double>(columns);
-  const auto rows = static_cast<double>((children.size() + columns - 1) / columns);
+  const size_t full_rows = (children.size() + columns - 1) / columns;
+  const auto rows = static_cast<double>(full_rows);
   return {across * cell.width + (across - 1) * kGap, rows * cell.height + (rows - 1) * kGap};
 }
 
@@ -137,7 +138,8 @@ void place(Element& e, const Topology& topology, const Frame& frame) {
   const double x = frame.x + margin + (inside - width) / 2;
   for (size_t i = 0; i < e.children.size(); ++i) {
     const auto column = static_cast<double>(i % e.columns);
-    const auto row = static_cast<double>(i / e.columns);
+    const size_t row_number = i / e.columns;
+    const auto row = static_cast<double>(row_number);
     place(e.children[i], topology,
           {x + column * (cell.width + kGap), frame.y + top + row * (cell.height + kGap), cell.width,
            cell.height});
