@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -57,10 +58,11 @@ Result<AddressPlan::Share> AddressPlan::parse(const RankedPrefix& prefix, uint32
   const int length = TRY(parse_length(prefix.base.substr(slash + 1), base.v6));
   const int width = base.v6 ? 128 : 32;
   if (prefix.rank_length < length || prefix.rank_length > width ||
-      prefix.rank_length - length > 32 || prefix.rank_length == 0)
+      prefix.rank_length - length > 64 || prefix.rank_length == 0)
     return failure(
         fmt::format("prefix '{}' cannot be divided into '/{}'", prefix.base, prefix.rank_length));
-  const uint64_t room = uint64_t{1} << static_cast<unsigned>(prefix.rank_length - length);
+  const int spare = std::min(prefix.rank_length - length, 63);
+  const uint64_t room = uint64_t{1} << static_cast<unsigned>(spare);
   if (room < uint64_t{ranks} + prefix.first)
     return failure(fmt::format("prefix '{}' has {} parts of '/{}' for {} nodes", prefix.base, room,
                                prefix.rank_length, ranks),

@@ -95,6 +95,7 @@ Result<void> UplinkWorld::join_by_router() {
   TRY(set_network_sysctl("ipv4/ip_forward", "1"));
   for (UplinkNode& node : nodes_) {
     const std::string name = fmt::format("w{}", node.rank_);
+    TRY(delete_link(socket, name));  // of an earlier world: the kernel takes its time
     TRY(create_veth(socket,
                     {.name = name, .peer_name = "v0", .mtu = 1500, .peer_netns = &node.host()}));
     node.host_address_ = fmt::format("172.30.{}.2", node.rank_ + 1);
