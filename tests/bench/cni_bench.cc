@@ -255,7 +255,9 @@ int main_with(int argc, char** argv) {
     fmt::print(stderr, "usage: {} PLUGIN_DIR [ROUNDS]\n", argv[0]);
     return 2;
   }
-  const int rounds = argc == 3 ? std::max(1, std::atoi(argv[2])) : 30;
+  constexpr long kMostRounds = 10'000;
+  const long asked = argc == 3 ? std::strtol(argv[2], nullptr, 10) : 30;
+  const int rounds = static_cast<int>(std::clamp(asked, 1L, kMostRounds));
   Result<void> done = set_up_node();
   Bench bench(argv[1], rounds);
   if (done) done = bench.run();

@@ -17,7 +17,6 @@ namespace {
 
 using nlohmann::json;
 using std::chrono::steady_clock;
-using testing::IsEmpty;
 using testing::SizeIs;
 
 class NetplugCrowd : public CniFixture {

@@ -40,12 +40,12 @@ TEST_F(Netplug, AddMakesWhatItReports) {
   EXPECT_EQ(result["dns"]["domain"], "d");
   Socket node = Socket::open().value();
   const Link host = find_link(node, result["interfaces"][0]["name"]).value().value();
-  EXPECT_EQ(host.mac.text(), result["interfaces"][0]["mac"]);
+  EXPECT_EQ(result["interfaces"][0]["mac"], host.mac.text());
   EXPECT_EQ(host.mtu, 1400);
   Socket inside = Socket::open(c.netns()).value();
   const Link eth0 = find_link(inside, "eth0").value().value();
   EXPECT_TRUE(eth0.up && host.up);
-  EXPECT_EQ(eth0.mac.text(), result["interfaces"][1]["mac"]);
+  EXPECT_EQ(result["interfaces"][1]["mac"], eth0.mac.text());
   EXPECT_EQ(list_addresses(inside, eth0.index).value().front().text(), "10.244.0.1/32");
   const std::vector<Route> routes = list_routes(inside).value();
   ASSERT_THAT(routes, SizeIs(1));

@@ -14,7 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::Files;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr const char* kBusybox = "/bin/busybox";
