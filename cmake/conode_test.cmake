@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 find_package(GTest REQUIRED)
 include(GoogleTest)
+add_custom_target(conode_tests)  # those of the tiers unit and kernel, with what they start
 
 # conode_test(LABEL NAME SOURCES file... LIBS library...)
 # LABEL is the tier: unit (no privilege, seconds) or kernel (private namespaces). One CTest test a
@@ -13,6 +14,9 @@ function(conode_test label name)
   add_executable(${name} ${T_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${T_LIBS} GTest::gmock GTest::gtest_main)
+  if(label MATCHES "unit|kernel")
+    add_dependencies(conode_tests ${name})
+  endif()
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests)
   set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 120)
   if(CONODE_SANITIZE MATCHES address)  # libpciaccess leaks, unnamed: hwloc unloads it

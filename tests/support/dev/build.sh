@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 # `./dev build` and `./dev bundle`, and the staged installation that the test user runs.
 
-# build_preset PRESET: ./build/PRESET. One at a time in a checkout.
+# build_preset PRESET [TARGET]: ./build/PRESET. One at a time in a checkout.
 build_preset() {
-  local tree=$build/$1 launcher=()
+  local tree=$build/$1 target=${2:-all} launcher=()
   mkdir -p "$build"
   exec {build_lock}> "$build/.lock"
   flock "$build_lock"
@@ -17,7 +17,7 @@ build_preset() {
     }
   fi
   say "building $1"
-  cmake --build "$tree" --parallel "$(nproc)" >&2
+  cmake --build "$tree" --target "$target" --parallel "$(nproc)" >&2
   exec {build_lock}>&-
 }
 

@@ -33,7 +33,7 @@ prepare_tests() {
   trees=(dev)
   if has_tier program; then install_bundle "$(make_bundle dev)"; fi
   if $all; then
-    build_preset asan
+    build_preset asan conode_tests
     trees+=(asan)
   fi
 }
