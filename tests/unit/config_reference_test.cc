@@ -17,7 +17,6 @@ namespace conode::config {
 namespace {
 
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 constexpr const char* kPage = "../docs/configuration.md";
 
