@@ -25,7 +25,7 @@ std::string etcd_socket() { return fmt::format("unix://{}/etcd.sock", kRun); }
 std::string program(const char* name) { return fmt::format("{}/{}", kBundlePath, name); }
 
 // Certificates, kubeconfigs, and the seed of etcd (agent/bundle/recipe/kubernetes/seed.go).
-ServiceSpec certificates() {
+ServiceSpec certificates(const ClusterLayout& c) {
   const std::string config = fmt::format("--config={}/kubeadm.yaml", kEtc);
   const std::string dir = fmt::format("--kubeconfig-dir={}", kEtc);
   const auto user = [&](const char* name, const char* file) -> std::vector<std::string> {
@@ -38,10 +38,17 @@ ServiceSpec certificates() {
                "init", "phase", "kubeconfig", "all", config, dir},
       .ready = ReadyWhenCompleted{},
   };
+  const auto serving = [](const char* name, std::vector<std::string> hosts) {
+    hosts.insert(hosts.begin(), {"--", fmt::format("--serving={}/{}-serving", kPki, name)});
+    return hosts;
+  };
   const std::vector<std::string> seed{"--", fmt::format("--seed={}/seed.json", kBundlePath),
                                       etcd_socket()};
   for (const auto& segment :
-       {user("system:kube-proxy", "kube-proxy.conf"), user("coredns", "coredns.conf"), seed})
+       {user("system:kube-proxy", "kube-proxy.conf"), user("coredns", "coredns.conf"),
+        serving("kubelet", {c.node_name, c.node_address}),
+        serving("controller-manager", {"localhost", "127.0.0.1"}),
+        serving("scheduler", {"localhost", "127.0.0.1"}), seed})
     spec.argv.insert(spec.argv.end(), segment.begin(), segment.end());
   return spec;
 }
@@ -84,6 +91,7 @@ ServiceSpec api_server(const ClusterLayout& c) {
                    "--enable-admission-plugins=NodeRestriction",
                    "--enable-bootstrap-token-auth=true",
                    "--etcd-servers=" + etcd_socket(),
+                   pki("kubelet-certificate-authority", "ca.crt"),
                    pki("kubelet-client-certificate", "apiserver-kubelet-client.crt"),
                    pki("kubelet-client-key", "apiserver-kubelet-client.key"),
                    "--kubelet-preferred-address-types=InternalIP",
@@ -106,14 +114,16 @@ ServiceSpec api_server(const ClusterLayout& c) {
 }
 
 // client-go's default of 20 requests a second makes the first pod wait for seconds.
-std::vector<std::string> controller_flags(const char* binary, const char* kubeconfig) {
-  const std::string path = fmt::format("{}/{}", kEtc, kubeconfig);
-  return {program(binary),
+std::vector<std::string> controller_flags(const char* name) {
+  const std::string path = fmt::format("{}/{}.conf", kEtc, name);
+  return {program(fmt::format("kube-{}", name).c_str()),
           "--leader-elect=false",
           "--kube-api-qps=1000",
           "--kube-api-burst=2000",
           "--profiling=false",
           "--bind-address=127.0.0.1",
+          fmt::format("--tls-cert-file={}/{}-serving.crt", kPki, name),
+          fmt::format("--tls-private-key-file={}/{}-serving.key", kPki, name),
           "--kubeconfig=" + path,
           "--authentication-kubeconfig=" + path,
           "--authorization-kubeconfig=" + path};
@@ -121,7 +131,7 @@ std::vector<std::string> controller_flags(const char* binary, const char* kubeco
 
 ServiceSpec controller_manager(const ClusterLayout& c) {
   ServiceSpec spec{.name = "kube-controller-manager",
-                   .argv = controller_flags("kube-controller-manager", "controller-manager.conf"),
+                   .argv = controller_flags("controller-manager"),
                    .after = {"kube-apiserver"},
                    .ready = ReadyByHttp{"127.0.0.1", 10257, "/healthz", true}};
   for (const std::string& flag :
@@ -140,7 +150,7 @@ ServiceSpec controller_manager(const ClusterLayout& c) {
 
 ServiceSpec scheduler() {
   return {.name = "kube-scheduler",
-          .argv = controller_flags("kube-scheduler", "scheduler.conf"),
+          .argv = controller_flags("scheduler"),
           .after = {"kube-apiserver"},
           .ready = ReadyByHttp{"127.0.0.1", 10259, "/healthz", true}};
 }
@@ -175,7 +185,7 @@ ServiceSpec dns_service() {
 }
 
 std::vector<ServiceSpec> control_plane_services(const ClusterLayout& c) {
-  return {certificates(),        etcd(),      containerd(), api_server(c),
+  return {certificates(c),       etcd(),      containerd(), api_server(c),
           controller_manager(c), scheduler(), kubelet(c),   kube_proxy(c)};
 }
 

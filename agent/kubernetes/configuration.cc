@@ -62,6 +62,8 @@ std::string kubelet_config(const ClusterLayout& c, const std::string& dns) {
       {"clusterDNS", {dns}},
       {"clusterDomain", c.cluster_domain},
       {"resolvConf", in_state("etc/resolv.conf")},
+      {"tlsCertFile", in_state("pki/kubelet-serving.crt")},
+      {"tlsPrivateKeyFile", in_state("pki/kubelet-serving.key")},
       {"volumePluginDir", "/var/lib/kubelet/volume-plugins"},
       {"maxPods", c.max_pods},
       // Images are imported, not pulled: what a full disk would collect could not come back.

@@ -72,8 +72,8 @@ func runKubectl() {
 
 // runKubeadmPhases runs `kubeadm ARGS` for each list of ARGS, separated by "--", one after the
 // other in this process: starting the binary costs more than most phases do. What a list that
-// begins with --out=FILE prints goes to that new file (mode 0600). The list --seed=FILE ENDPOINT
-// is no call of kubeadm: it loads the seed into etcd.
+// begins with --out=FILE prints goes to that new file (mode 0600). Two lists are no call of kubeadm:
+// --serving=PATH HOST... makes a server's certificate, --seed=FILE ENDPOINT loads the seed into etcd.
 //
 //	kube kubeadm-phases init phase certs all --config F -- --out=K kubeconfig user --client-name U
 func runKubeadmPhases() {
@@ -88,6 +88,9 @@ func runKubeadmPhases() {
 func runKubeadm(args []string) error {
 	if file, found := strings.CutPrefix(args[0], "--seed="); found {
 		return loadSeed(file, args[1])
+	}
+	if path, found := strings.CutPrefix(args[0], "--serving="); found {
+		return makeServingCertificate(path, args[1:])
 	}
 	out := os.Stdout
 	if path, found := strings.CutPrefix(args[0], "--out="); found {
