@@ -10,7 +10,6 @@ namespace conode::config {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::HasSubstr;
 
 struct BytesCase {
   std::string text;

@@ -100,7 +100,7 @@ TEST_F(ContainerdImageTest, TakesItsPlatformOutOfAnIndex) {
   ASSERT_TRUE(images) << images.error().message();
   const PlannedImage& image = images->front();
   EXPECT_EQ(image.name, "quay.io/a/b:2");
-  EXPECT_EQ(image.target.digest, index["digest"]);
+  EXPECT_EQ(index["digest"], image.target.digest);
   ASSERT_EQ(image.blobs.size(), 4U);  // of one platform, and the index
   EXPECT_EQ(image.blobs.back().labels.at("containerd.io/gc.ref.content.m.0"), mine["digest"]);
   EXPECT_THAT(refusal(files, {.architecture = "riscv64"}),
