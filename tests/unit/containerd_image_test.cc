@@ -102,7 +102,7 @@ TEST_F(ContainerdImageTest, TakesItsPlatformOutOfAnIndex) {
   EXPECT_EQ(image.name, "quay.io/a/b:2");
   EXPECT_EQ(index["digest"], image.target.digest);
   ASSERT_EQ(image.blobs.size(), 4U);  // of one platform, and the index
-  EXPECT_EQ(image.blobs.back().labels.at("containerd.io/gc.ref.content.m.0"), mine["digest"]);
+  EXPECT_EQ(mine["digest"], image.blobs.back().labels.at("containerd.io/gc.ref.content.m.0"));
   EXPECT_THAT(refusal(files, {.architecture = "riscv64"}),
               HasSubstr("it is for linux/s390x, linux/" + bundle::host_architecture() +
                         ", and linux/riscv64 is needed"));
