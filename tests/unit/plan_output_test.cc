@@ -152,8 +152,8 @@ TEST(PlanOutputTest, TextThatIsNoJson) {
   for (const char* text :
        {"", "{", "[1]", "null", "parts: {}", "\xff\xfe", "{}",
         R"({"parts": {"k8s": {"cpus": "0-1"}}})",
-        R"({"parts": {"hpc": {"cpus": "4-7"}, "k8s": {"cpus": "0-1", )"
-        R"("memory_by_node": [{"node": 99999999999999999999, "bytes": 1}]}}})"}) {
+        (R"({"parts": {"hpc": {"cpus": "4-7"}, "k8s": {"cpus": "0-1", )"
+         R"("memory_by_node": [{"node": 99999999999999999999, "bytes": 1}]}}})")}) {
     const Result<Plan> plan = plan_from_json(text, topology);
     ASSERT_FALSE(plan) << text;
     EXPECT_THAT(plan.error().message(), HasSubstr("check the plan"));

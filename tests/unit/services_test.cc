@@ -15,7 +15,6 @@ namespace conode::services {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 TEST(ServiceTable, ADayInALife) {
   const std::array<std::pair<Event, State>, 7> day{{
