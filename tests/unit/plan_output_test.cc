@@ -149,11 +149,10 @@ TEST(PlanOutputTest, AllProblemsAtOnce) {
 
 TEST(PlanOutputTest, TextThatIsNoJson) {
   const Topology topology = machine();
-  for (const char* text :
-       {"", "{", "[1]", "null", "parts: {}", "\xff\xfe", "{}",
-        R"({"parts": {"k8s": {"cpus": "0-1"}}})",
-        (R"({"parts": {"hpc": {"cpus": "4-7"}, "k8s": {"cpus": "0-1", )"
-         R"("memory_by_node": [{"node": 99999999999999999999, "bytes": 1}]}}})")}) {
+  const char* no_such_node = R"({"parts": {"hpc": {"cpus": "4-7"}, "k8s": {"cpus": "0-1", )"
+                             R"("memory_by_node": [{"node": 99999999999999999999, "bytes": 1}]}}})";
+  for (const char* text : {"", "{", "[1]", "null", "parts: {}", "\xff\xfe", "{}",
+                           R"({"parts": {"k8s": {"cpus": "0-1"}}})", no_such_node}) {
     const Result<Plan> plan = plan_from_json(text, topology);
     ASSERT_FALSE(plan) << text;
     EXPECT_THAT(plan.error().message(), HasSubstr("check the plan"));
