@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "agent/base/file.h"
@@ -134,6 +135,8 @@ Result<std::vector<FoundJob>> find_jobs(const std::string& base) {
   for (const std::string& name : TRY(list_dir(base))) {
     if (!check_job_name(name)) continue;
     FoundJob job{name, fmt::format("{}/{}", base, name), false, {}};
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(job.path, ignored)) continue;
     const Result<std::optional<UniqueFd>> lock = try_lock(job.path);
     job.alive = lock && !*lock;
     if (const Result<std::string> text = read_file(job.path + "/" + kInstanceName); text)

@@ -87,6 +87,8 @@ Result<void> make_mounts(const MountOptions& options) {
   Result<void> cgroup2 = mount_at("cgroup2", "/sys/fs/cgroup", "cgroup2",
                                   MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME);
   if (!cgroup2 && options.cgroups) return cgroup2;
+  // Where no cgroup is ours, runc must not find one that it could make its own in.
+  if (cgroup2 && !options.cgroups) TRY(remount_read_only("/sys/fs/cgroup"));
   TRY(mount_at("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"));
   TRY(bind_job_directories(bound));
   TRY(cover_writable_places());

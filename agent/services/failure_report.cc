@@ -59,13 +59,26 @@ std::string last_lines(const std::string& text, int count) {
   return text.substr(at + (at > 0 ? 1 : 0), end - at - (at > 0 ? 1 : 0));
 }
 
+namespace {
+
+// The end of a log; of a Go program that panicked, from the panic on: what follows is its stack.
+std::string telling_lines(const std::string& log) {
+  for (const char* start : {"\npanic: ", "\nfatal error: "}) {
+    const size_t at = log.rfind(start);
+    if (at == std::string::npos) continue;
+    return log.substr(at + 1, log.find("\n\n", at + 1) - at - 1);
+  }
+  return last_lines(log, kShownLines);
+}
+
+}  // namespace
+
 Error explain_failure(const std::string& service, const std::string& last_exit,
                       const std::string& log_path) {
   const std::string log = read_file(log_path).value_or("");
   Error error{{}, fmt::format("service '{}' does not run ({})", service, last_exit), {}};
   if (!log.empty())
-    error.context +=
-        fmt::format("; the last lines of '{}':\n{}", log_path, last_lines(log, kShownLines));
+    error.context += fmt::format("; the last lines of '{}':\n{}", log_path, telling_lines(log));
   const std::string searched = lower(last_lines(log, kSearchedLines)) + lower(last_exit);
   for (const Known& known : kKnown) {
     if (searched.find(known.text) == std::string::npos) continue;

@@ -41,7 +41,7 @@ enum class Event : uint8_t {
   start_failed,  // exec failed: no restart helps
   ready_timeout,
   backoff_over,
-  gave_up,  // too many attempts without once being ready
+  gave_up,  // too many attempts, and it was never ready
 };
 enum class Action : uint8_t { none, spawn, announce_ready, schedule_restart, kill, report };
 
@@ -58,7 +58,7 @@ struct Transition {
 // 100 ms, doubled for each restart in a row, at most 10 s.
 [[nodiscard]] std::chrono::milliseconds backoff(int restarts);
 
-// Restarts in a row, without being ready in between, after which a service has failed.
+// Restarts in a row after which a service that was never ready has failed.
 inline constexpr int kMostAttempts = 5;
 
 }  // namespace conode::services

@@ -111,21 +111,24 @@ void Supervisor::spawn(Service& service) {
 void Supervisor::schedule_restart(Service& service) {
   service.status.pid = 0;
   ++service.status.restarts;
-  if (service.attempts >= kMostAttempts) {
+  if (service.attempts >= kMostAttempts && service.status.ready_after == 0) {
     asio::post(loop_, [this, &service] { handle(service, Event::gave_up); });
     return;
   }
+  // What has worked once may work again, for instance when a full disk has space again.
+  if (service.attempts == kMostAttempts) log::error("{}", explanation(service).message());
   service.timer.expires_after(backoff(service.attempts - 1));
   service.timer.async_wait([this, &service](const error_code& error) {
     if (!error) handle(service, Event::backoff_over);
   });
 }
 
-void Supervisor::report(Service& service) {
-  handlers_.failed(
-      explain_failure(service.spec.name, service.status.last_exit,
-                      fmt::format("{}/log/{}.log", options_.state_dir, service.spec.name)));
+Error Supervisor::explanation(const Service& service) const {
+  return explain_failure(service.spec.name, service.status.last_exit,
+                         fmt::format("{}/log/{}.log", options_.state_dir, service.spec.name));
 }
+
+void Supervisor::report(Service& service) { handlers_.failed(explanation(service)); }
 
 void Supervisor::on_started(uint32_t id, pid_t pid) {
   Service& service = *services_.at(id);

@@ -70,6 +70,7 @@ class Supervisor {
   void spawn(Service& service);
   void schedule_restart(Service& service);
   void report(Service& service);
+  [[nodiscard]] Error explanation(const Service& service) const;
   void start_what_can();
   void begin_probe(Service& service);
   Result<void> open_notify(Service& service);

@@ -22,9 +22,6 @@ teardown_file() {
   "$CONODE" down || "$CONODE" sweep
 }
 
-k8s_cpus() { jq -r .k8s_cpus "$CONODE_STATE_DIR/local/instance.json"; }
-hpc_cpus() { jq -r .hpc_cpus "$CONODE_STATE_DIR/local/instance.json"; }
-
 @test "the node is Ready and carries its rank" {
   run "$CONODE" kubectl get nodes -l conode.io/rank=0 \
     -o 'jsonpath={.items[0].status.conditions[?(@.type=="Ready")].status}'
@@ -42,21 +39,7 @@ hpc_cpus() { jq -r .hpc_cpus "$CONODE_STATE_DIR/local/instance.json"; }
 }
 
 @test "no thread of a service or pod may run on an HPC core" {
-  [ "$(hpc_cpus)" != "$(k8s_cpus)" ]
-  init=$(init_pid local)
-  namespace=$(readlink "/proc/$init/ns/user")
-  count=0
-  for task in /proc/[0-9]*/task/[0-9]*; do
-    [ "$(readlink "${task%/task/*}/ns/user" 2> /dev/null)" = "$namespace" ] || continue
-    allowed=$(awk '/^Cpus_allowed_list/ {print $2}' "$task/status" 2> /dev/null) || continue
-    [ -n "$allowed" ] || continue
-    count=$((count + 1))
-    if [ "$allowed" != "$(k8s_cpus)" ]; then
-      echo "$task $(cat "$task/comm") $allowed"
-      false
-    fi
-  done
-  [ "$count" -gt 50 ]
+  assert_threads_stay_on_k8s_cpus
 }
 
 @test "the agent's own threads stay in the Kubernetes part" {
@@ -65,19 +48,11 @@ hpc_cpus() { jq -r .hpc_cpus "$CONODE_STATE_DIR/local/instance.json"; }
 }
 
 @test "a pod sees only its cores, and cannot leave them" {
-  run in_pod web grep Cpus_allowed_list /proc/self/status
-  assert_success
-  assert_output --partial "$(k8s_cpus)"
-  run in_pod web taskset -p -c "$(hpc_cpus)" 1
-  assert_failure
-  run in_pod web grep Cpus_allowed_list /proc/1/status
-  assert_output --partial "$(k8s_cpus)"
+  assert_pod_stays_on_k8s_cpus
 }
 
 @test "a command of the HPC part has all of its cores and no other" {
-  run "$CONODE" run -- grep Cpus_allowed_list /proc/self/status
-  assert_success
-  assert_output --partial "$(hpc_cpus)"
+  assert_command_has_hpc_cpus
 }
 
 @test "hwloc and Open MPI stay inside the HPC part" {

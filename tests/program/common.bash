@@ -59,6 +59,44 @@ in_pod() {
   "$CONODE" kubectl exec "deployment/$deployment" -- "$@"
 }
 
+k8s_cpus() { jq -r .k8s_cpus "$CONODE_STATE_DIR/local/instance.json"; }
+hpc_cpus() { jq -r .hpc_cpus "$CONODE_STATE_DIR/local/instance.json"; }
+
+# Every thread in the user namespace of the job's sandbox may run on Kubernetes cores only.
+assert_threads_stay_on_k8s_cpus() {
+  local namespace task allowed count=0
+  [ "$(hpc_cpus)" != "$(k8s_cpus)" ]
+  namespace=$(readlink "/proc/$(init_pid local)/ns/user")
+  for task in /proc/[0-9]*/task/[0-9]*; do
+    [ "$(readlink "${task%/task/*}/ns/user" 2> /dev/null)" = "$namespace" ] || continue
+    allowed=$(awk '/^Cpus_allowed_list/ {print $2}' "$task/status" 2> /dev/null) || continue
+    [ -n "$allowed" ] || continue
+    count=$((count + 1))
+    if [ "$allowed" != "$(k8s_cpus)" ]; then
+      echo "$task $(cat "$task/comm") $allowed"
+      false
+    fi
+  done
+  [ "$count" -gt 50 ]
+}
+
+# A pod of deployment `web` sees only its cores, and cannot leave them.
+assert_pod_stays_on_k8s_cpus() {
+  run in_pod web grep Cpus_allowed_list /proc/self/status
+  assert_success
+  assert_output --partial "$(k8s_cpus)"
+  run in_pod web taskset -p -c "$(hpc_cpus)" 1
+  assert_failure
+  run in_pod web grep Cpus_allowed_list /proc/1/status
+  assert_output --partial "$(k8s_cpus)"
+}
+
+assert_command_has_hpc_cpus() {
+  run "$CONODE" run -- grep Cpus_allowed_list /proc/self/status
+  assert_success
+  assert_output --partial "$(hpc_cpus)"
+}
+
 agent_pid() { jq .pid "$CONODE_STATE_DIR/$1/instance.json"; }
 init_pid() { jq .init_pid "$CONODE_STATE_DIR/$1/instance.json"; }
 

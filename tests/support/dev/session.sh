@@ -123,7 +123,25 @@ open_session() {
   trap close_session EXIT
   delegate_cgroup
   session_tmp=$(mktemp -d /tmp/conode-dev.XXXXXX)
-  if is_root; then chown "$test_user:" "$session_tmp"; fi
+  if is_root; then
+    chown "$test_user:" "$session_tmp"
+    make_small_file_system
+    open_tun
+  fi
+}
+
+# For tests of a full disk.
+make_small_file_system() {
+  mkdir "$session_tmp/small"
+  mount -t tmpfs -o "size=300m,mode=700,uid=$(id -u "$test_user")" tmpfs "$session_tmp/small"
+}
+
+# As every distribution's udev leaves it; some containers do not.
+open_tun() {
+  if [ -c /dev/net/tun ] && ! "${as_user[@]}" test -w /dev/net/tun; then
+    say "making /dev/net/tun writable for everybody"
+    chmod 666 /dev/net/tun
+  fi
 }
 
 close_session() {
@@ -136,6 +154,7 @@ close_session() {
 
 # Files of subordinate ids can be removed by root, or in a user namespace that maps them.
 remove_session_tmp() {
+  if mountpoint -q "$session_tmp/small"; then umount --lazy "$session_tmp/small"; fi
   rm -rf "$session_tmp" 2> /dev/null ||
     unshare --user --map-auto --map-root-user rm -rf "$session_tmp"
 }
@@ -147,7 +166,10 @@ leftovers() {
     echo "process $pid: $(tr '\0' ' ' < "/proc/$pid/cmdline" | cut -c1-200)"
   done
   find "$session_cgroup" -mindepth 1 -type d -printf 'cgroup %p\n'
-  find "$session_tmp" -mindepth 1 -maxdepth 1 -printf 'file %p\n'
+  find "$session_tmp" -mindepth 1 -maxdepth 1 ! -name small -printf 'file %p\n'
+  if [ -d "$session_tmp/small" ]; then
+    find "$session_tmp/small" -mindepth 1 -maxdepth 1 ! -name state -printf 'file %p\n'
+  fi
 }
 
 # The environment of a session: nothing of the caller's but what reaches the network and a terminal.
