@@ -4,6 +4,7 @@
 // stay in one lane, so they stay in order (but a carrier may lose, repeat or, UDP, reorder them).
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct CarrierOptions {
   Endpoint listen;
   Protection protection = Protection::none;
   std::vector<int> cpus;              // where the threads may run; empty: anywhere
+  std::chrono::microseconds spin{0};  // EventLoop::set_spin() of the receiving threads
   size_t backlog = size_t{2} << 20U;  // bytes kept for a node that does not take them (TCP)
   size_t datagram = 0;                // largest UDP payload, bytes; 0: by the path's MTU
   Drops* drops = nullptr;             // outlive the carrier

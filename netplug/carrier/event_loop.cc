@@ -70,19 +70,40 @@ void EventLoop::run(const Step& step) {
   std::array<epoll_event, 64> events{};
   std::chrono::milliseconds timeout{0};
   while (!stopping()) {
-    const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
-                               static_cast<int>(timeout.count()));
-    size_t mine = 0;
-    for (int i = 0; i < n; ++i) {
-      if (events[static_cast<size_t>(i)].data.ptr != nullptr) {
-        events[mine++] = events[static_cast<size_t>(i)];
-        continue;
-      }
-      eventfd_t ignored = 0;
-      (void)::eventfd_read(event_.get(), &ignored);
-    }
-    if (!stopping()) timeout = step({events.data(), mine});
+    std::optional<size_t> mine = spin(events);
+    if (!mine) mine = wait(events, timeout);
+    if (!stopping()) timeout = step({events.data(), mine.value_or(0)});
   }
+}
+
+// As wait(), for `spin_` at most.
+std::optional<size_t> EventLoop::spin(std::span<epoll_event> events) const {
+  if (spin_.count() == 0) return std::nullopt;
+  const auto end = std::chrono::steady_clock::now() + spin_;
+  do {
+    const std::optional<size_t> mine = wait(events, std::chrono::milliseconds(0));
+    if (mine) return mine;
+  } while (!stopping() && std::chrono::steady_clock::now() < end);
+  return std::nullopt;
+}
+
+// How many events there are of others than the eventfd, at the front of `events`; empty where
+// nothing came.
+std::optional<size_t> EventLoop::wait(std::span<epoll_event> events,
+                                      std::chrono::milliseconds timeout) const {
+  const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                             static_cast<int>(timeout.count()));
+  if (n <= 0) return std::nullopt;
+  size_t mine = 0;
+  for (const epoll_event& event : events.first(static_cast<size_t>(n))) {
+    if (event.data.ptr != nullptr) {
+      events[mine++] = event;
+      continue;
+    }
+    eventfd_t ignored = 0;
+    (void)::eventfd_read(event_.get(), &ignored);
+  }
+  return mine;
 }
 
 void EventLoop::wake() const { (void)::eventfd_write(event_.get(), 1); }

@@ -9,6 +9,8 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -38,6 +40,8 @@ class EventLoop {
   using Step = std::function<std::chrono::milliseconds(std::span<const epoll_event>)>;
   [[nodiscard]] Result<void> start(const std::string& name, const std::vector<int>& cpus,
                                    Step step);
+  // After an event, look for the next one without sleeping for this long. Before start().
+  void set_spin(std::chrono::microseconds spin) { spin_ = spin; }
   void wake() const;
   void stop();  // joins; idempotent
   [[nodiscard]] bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
@@ -45,9 +49,13 @@ class EventLoop {
  private:
   EventLoop(UniqueFd epoll, UniqueFd event) : epoll_(std::move(epoll)), event_(std::move(event)) {}
   void run(const Step& step);
+  [[nodiscard]] std::optional<size_t> wait(std::span<epoll_event> events,
+                                           std::chrono::milliseconds timeout) const;
+  [[nodiscard]] std::optional<size_t> spin(std::span<epoll_event> events) const;
 
   UniqueFd epoll_;
   UniqueFd event_;
+  std::chrono::microseconds spin_{0};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -103,6 +103,7 @@ Result<void> TcpCarrier::start() {
                                     [this](Established made) { established(std::move(made)); }));
   for (size_t i = 0; i < lanes_.size(); ++i) {
     lanes_[i].loop = TRY(EventLoop::create());
+    lanes_[i].loop->set_spin(options_.spin);
     TRY(lanes_[i].loop->start(
         fmt::format("cn-relay-rx{}", i), options_.cpus,
         [this, i](std::span<const epoll_event> events) { return step(i, events); }));

@@ -104,6 +104,7 @@ Result<void> UdpCarrier::start() {
     const Endpoint at = i == 0 ? options_.listen : options_.listen.with_port(0);
     lanes_[i].socket = TRY(UdpSocket::bind(at));
     lanes_[i].loop = TRY(EventLoop::create());
+    lanes_[i].loop->set_spin(options_.spin);
     TRY(lanes_[i].loop->watch(lanes_[i].socket->fd(), EPOLLIN, this));
   }
   for (size_t i = 0; i < lanes_.size(); ++i)

@@ -48,6 +48,7 @@ Result<void> Relay::Core::start() {
                                                    ? carrier::Protection::aes_gcm
                                                    : carrier::Protection::none,
                                  .cpus = options.cpus,
+                                 .spin = options.spin,
                                  .datagram = options.datagram,
                                  .drops = &drops,
                                  .peers = &peers};
@@ -55,6 +56,7 @@ Result<void> Relay::Core::start() {
                                                     : carrier::start_udp(std::move(wanted), *this));
   for (size_t i = 0; i < options.tun.size(); ++i) {
     carrier::EventLoop& loop = *pumps.emplace_back(TRY(carrier::EventLoop::create()));
+    loop.set_spin(options.spin);
     TRY(loop.watch(options.tun[i].get(), EPOLLIN, this));
     TRY(loop.start(fmt::format("cn-relay-tx{}", i), options.cpus,
                    [this, i, frame = std::make_shared<FrameBuffer>()](

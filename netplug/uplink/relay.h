@@ -9,7 +9,7 @@
 // does not: netplug/carrier/handshake.h.
 #pragma once
 
-#include <array>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +37,9 @@ struct RelayOptions {
   CarrierKind carrier = CarrierKind::tcp;
   RelayEncryption encryption = RelayEncryption::none;  // the same on all nodes
   std::vector<int> cpus;                               // the Kubernetes part's; empty: anywhere
+  // How long a thread looks for more before it sleeps, after each frame: saves the wake-ups of a
+  // round trip where cores are to spare, takes them from others where not.
+  std::chrono::microseconds spin{0};
   size_t datagram = 0;  // UDP: largest payload, bytes; 0: by the path's MTU
 };
 

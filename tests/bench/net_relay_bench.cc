@@ -2,7 +2,8 @@
 // The rootless relay between two nodes against TCP between their hosts, on one veth pair of MTU
 // 1500, interleaved in one run: throughput by iperf3, round trips of 64 bytes over TCP, CPU.
 //
-// usage: net_relay_bench [--rounds N] [--seconds S] [--streams 1,4] [--queues N] [PATH...]
+// usage: net_relay_bench [--rounds N] [--seconds S] [--streams 1,4] [--queues N] [--mtu N]
+//                        [--spin US] [--pods] [PATH...]
 //        PATH: host tcp tcp-aes udp udp-aes
 // Writes {"bench": "net_relay", "rows": [...]} on standard output and a table on standard error.
 #include <arpa/inet.h>
@@ -84,6 +85,8 @@ struct Options {
   int seconds = 2;
   size_t queues = 1;
   int mtu = kRelayMtu;
+  int spin = 0;
+  bool pods = false;
   std::vector<int> streams{1, 4};
   std::vector<std::string> paths;
 };
@@ -133,8 +136,10 @@ Result<void> Bench::measure(const Path& path) {
     TRY(world_.start_relays({.queues = options_.queues,
                              .carrier = path.carrier,
                              .encryption = path.encryption,
-                             .mtu = options_.mtu}));
+                             .mtu = options_.mtu,
+                             .spin = std::chrono::microseconds(options_.spin)}));
     ends = {&a.sandbox(), &b.sandbox(), b.node_address()};
+    if (options_.pods) ends = {&a.pod(), &b.pod(), b.pod_address()};
   }
   for (const int streams : options_.streams) TRY(throughput(ends, path.name, streams));
   TRY(round_trips(ends, path.name));
@@ -148,23 +153,31 @@ Result<void> Bench::measure(const Path& path) {
   return {};
 }
 
+// In /proc/net/tcp6: port 5201 in state TCP_LISTEN.
+constexpr const char* kListening = ":1451 00000000000000000000000000000000:0000 0A";
+
+// Until iperf3's port is listened at, in the calling thread's namespace.
+Result<void> wait_for_server() {
+  const bool listening = eventually([] {
+    return read_file("/proc/thread-self/net/tcp6").value_or("").find(kListening) !=
+           std::string::npos;
+  });
+  if (!listening) return failure("iperf3 --server does not listen");
+  return {};
+}
+
 Result<void> Bench::throughput(const Ends& ends, const std::string& path, int streams) {
-  Process server = TRY(ends.to->run([&] {
-    return Process::spawn({.argv = {"iperf3", "--server", "--one-off", "--logfile", "/dev/null"},
-                           .die_with_parent = false});
+  Process server = TRY(ends.to->run([&]() -> Result<Process> {
+    Process made = TRY(Process::spawn({.argv = {"iperf3", "--server", "--logfile", "/dev/null"}}));
+    TRY(wait_for_server());
+    return made;
   }));
   const double busy = busy_seconds();
   const double own = own_seconds();
-  const CommandOutput client = TRY(ends.from->run([&]() -> Result<CommandOutput> {
-    CommandOutput output;
-    for (int attempt = 0; attempt < 100; ++attempt) {  // the server may not listen yet
-      output = TRY(run_command({"iperf3", "--json", "--client", ends.address, "--time",
-                                fmt::format("{}", options_.seconds), "--parallel",
-                                fmt::format("{}", streams)}));
-      if (output.exit_code == 0) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    return output;
+  const CommandOutput client = TRY(ends.from->run([&] {
+    return run_command({"iperf3", "--json", "--client", ends.address, "--time",
+                        fmt::format("{}", options_.seconds), "--parallel",
+                        fmt::format("{}", streams)});
   }));
   TRY(server.kill(SIGKILL));
   TRY(server.wait());
@@ -243,7 +256,9 @@ json Bench::rows() const {
 
 Result<json> run(const Options& options) {
   TRY(enter_private_namespaces());
-  Bench bench(TRY(UplinkWorld::create(2, Wire::direct)), options);
+  UplinkWorld world = TRY(UplinkWorld::create(2, Wire::direct));
+  for (UplinkNode& node : world.nodes()) TRY(node.make_pod());
+  Bench bench(std::move(world), options);
   TRY(bench.run());
   return bench.rows();
 }
@@ -258,7 +273,9 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", options.seconds);
   app.add_option("--queues", options.queues);
   app.add_option("--mtu", options.mtu);
+  app.add_option("--spin", options.spin, "microseconds");
   app.add_option("--streams", options.streams)->expected(1)->delimiter(',');
+  app.add_flag("--pods", options.pods, "between pods instead of the nodes' sandboxes");
   app.add_option("paths", options.paths);
   CLI11_PARSE(app, argc, argv);
   const conode::Result<nlohmann::json> done = conode::test::run(options);

@@ -51,6 +51,20 @@ TEST_P(Uplink, PassesBetweenTwoNodes) {
     EXPECT_EQ(status.dropped(cause), 0U) << cause;
 }
 
+TEST_P(Uplink, PassesBetweenPods) {
+  make_world(2, options());
+  for (UplinkNode& one : world_->nodes()) EXPECT_OK(one.make_pod());
+  const Ipv4Address here = Ipv4Address::parse(node(0).pod_address()).value();
+  const Ipv4Address there = Ipv4Address::parse(node(1).pod_address()).value();
+  EXPECT_OK(ping(node(0).pod(), there));
+  EXPECT_OK(ping(node(0).pod(), address_of(node(1))));
+  EXPECT_OK(ping(node(1).sandbox(), here));
+  const TcpListener listener = listen_in(node(1).pod()).value();
+  const auto seen = exchange(listener, node(0).pod(), there, listener.port);
+  ASSERT_TRUE(seen) << seen.error().message();
+  EXPECT_EQ(*seen, here);
+}
+
 TEST_P(Uplink, PassesDatagramsOfAllSizes) {
   make_world(2, options());
   for (const size_t size : {1, 500, 1472, 1473, 9000, 64972, 65507}) {

@@ -8,6 +8,7 @@
 
 #include "netplug/link/link.h"
 #include "netplug/link/route.h"
+#include "netplug/link/sandbox_network.h"
 #include "netplug/link/sysctl.h"
 
 namespace conode::test {
@@ -40,6 +41,33 @@ bool eventually(const std::function<bool()>& holds) {
 
 std::string UplinkNode::node_address() const { return fmt::format("10.88.0.{}", rank_ + 1); }
 
+std::string UplinkNode::pod_address() const { return fmt::format("10.244.{}.2", rank_); }
+
+Result<void> UplinkNode::make_pod() {
+  pod_ = TRY(Netns::create());
+  Socket outside = TRY(Socket::open(*sandbox_));
+  const MacAddress near = MacAddress::from_seed(1);
+  const MacAddress far = MacAddress::from_seed(2);
+  TRY(create_veth(outside, {.name = "pod",
+                            .peer_name = "eth0",
+                            .mac = near,
+                            .peer_mac = far,
+                            .mtu = kRelayMtu,
+                            .peer_netns = &*pod_}));
+  TRY(set_address(*pod_, "eth0", pod_address() + "/32"));
+  Socket inside = TRY(Socket::open(*pod_));
+  const int eth0 = TRY(link_named(inside, "eth0")).index;
+  const Ipv4Address gateway = TRY(Ipv4Address::parse("169.254.1.1"));
+  TRY(set_neighbour(inside, eth0, gateway, near));
+  TRY(set_route(inside,
+                {.destination = {{}, 0}, .link = eth0, .gateway = gateway, .onlink = true}));
+  const int pod = TRY(link_named(outside, "pod")).index;
+  const Ipv4Address address = TRY(Ipv4Address::parse(pod_address()));
+  TRY(set_route(outside, {.destination = {address, 32}, .link = pod}));
+  TRY(set_neighbour(outside, pod, address, far));
+  return {};
+}
+
 std::string UplinkNode::endpoint() const {
   return fmt::format("{}:{}", host_address_, relay_->port());
 }
@@ -58,6 +86,7 @@ Result<void> UplinkNode::start_relay(const AddressPlan& plan, const NodeOptions&
                       .listen = fmt::format("0.0.0.0:{}", options.port),
                       .carrier = options.carrier,
                       .encryption = options.encryption,
+                      .spin = options.spin,
                       .datagram = options.datagram};
   relay_ = TRY(host_->run([&] { return Relay::start(std::move(wanted)); }));
   return {};
@@ -72,7 +101,10 @@ Result<UplinkWorld> UplinkWorld::create(size_t nodes, Wire wire, uint32_t ranks)
     node.host_ = TRY(Netns::create());
     node.sandbox_ = TRY(Netns::create());
     TRY(set_address(*node.host_, "lo", "127.0.0.1/8"));
-    TRY(set_address(*node.sandbox_, "lo", node.node_address() + "/32"));
+    TRY(node.sandbox_->run([&] {
+      return setup_sandbox_network(
+          {.node_address = node.node_address(), .pod_prefix = fmt::format("10.244.{}.0/24", rank)});
+    }));
   }
   TRY(wire == Wire::direct ? made.join_directly() : made.join_by_router());
   return made;

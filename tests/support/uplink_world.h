@@ -26,6 +26,7 @@ struct NodeOptions {
   uint16_t port = 0;
   int mtu = kRelayMtu;
   size_t datagram = 0;
+  std::chrono::microseconds spin{0};
 };
 
 class UplinkNode {
@@ -36,6 +37,10 @@ class UplinkNode {
 
   [[nodiscard]] const Netns& host() const { return *host_; }
   [[nodiscard]] const Netns& sandbox() const { return *sandbox_; }
+  // A pod of this node, 10.244.RANK.2, attached as conode-cni's routed mode does.
+  [[nodiscard]] Result<void> make_pod();
+  [[nodiscard]] const Netns& pod() const { return *pod_; }
+  [[nodiscard]] std::string pod_address() const;
   [[nodiscard]] Relay& relay() { return *relay_; }
   [[nodiscard]] Rank rank() const { return rank_; }
   [[nodiscard]] const std::string& host_address() const { return host_address_; }  // "172.30.1.2"
@@ -47,6 +52,7 @@ class UplinkNode {
   Rank rank_ = 0;
   std::optional<Netns> host_;
   std::optional<Netns> sandbox_;
+  std::optional<Netns> pod_;
   std::string host_address_;
   std::unique_ptr<Relay> relay_;
 };
