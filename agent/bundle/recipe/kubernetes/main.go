@@ -38,11 +38,11 @@ import (
 )
 
 var applets = map[string]func(){
-	"kube-apiserver":          func() { collectLater(); run(apiserver.NewAPIServerCommand()) },
-	"kube-controller-manager": func() { run(controllermanager.NewControllerManagerCommand()) },
-	"kube-scheduler":          func() { run(scheduler.NewSchedulerCommand()) },
-	"kube-proxy":              func() { run(proxy.NewProxyCommand()) },
-	"kubelet":                 func() { run(kubelet.NewKubeletCommand(context.Background())) },
+	"kube-apiserver":          func() { serve(128, apiserver.NewAPIServerCommand()) },
+	"kube-controller-manager": func() { serve(32, controllermanager.NewControllerManagerCommand()) },
+	"kube-scheduler":          func() { serve(24, scheduler.NewSchedulerCommand()) },
+	"kube-proxy":              func() { serve(16, proxy.NewProxyCommand()) },
+	"kubelet":                 func() { serve(24, kubelet.NewKubeletCommand(context.Background())) },
 	"kubeadm":                 func() { kubeadmerrors.HandleError(kubeadm.Run()) },
 	"kubeadm-phases":          runKubeadmPhases,
 	"kubectl":                 runKubectl,
@@ -51,16 +51,23 @@ var applets = map[string]func(){
 
 func run(command *cobra.Command) { os.Exit(cli.Run(command)) }
 
-// collectLater: the first garbage collection comes at 128 MiB instead of 4 MiB, from then on as
-// usual. The heap of a starting API server passes 128 MiB anyway, in a dozen collections that cost
-// a tenth of the start.
-func collectLater() {
+// collectLater: the first garbage collection comes when the heap has mib MiB, not at 4 MiB: a
+// starting server passes that anyway, in a dozen collections that cost a tenth of its start. From
+// then on the heap may grow by half before the next one, not by all: these servers share a node with
+// a simulation, and have little to do.
+func collectLater(mib int) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	debug.SetGCPercent(32 * 100)
+	debug.SetGCPercent(mib * 100 / 4)
 	first := new([64]byte)
-	runtime.AddCleanup(first, func(int) { debug.SetGCPercent(100) }, 0)
+	runtime.AddCleanup(first, func(int) { debug.SetGCPercent(50) }, 0)
+}
+
+// serve runs a server whose heap has about mib MiB when it has started.
+func serve(mib int, command *cobra.Command) {
+	collectLater(mib)
+	run(command)
 }
 
 func runKubectl() {
