@@ -36,15 +36,22 @@ Result<std::unique_ptr<ChildLinks>> ChildLinks::open(const asio::any_io_executor
 }
 
 void ChildLinks::tick() {
+  tell_places();
   const auto now = Clock::now();
+  for (const auto& [rank, child] : children_)
+    if (child.state == ChildState::attached && now - child.last_heard > options_.timing.dead_after)
+      lose_soon(rank, child.epoch);
+}
+
+void ChildLinks::tell_places() {
   Envelope heartbeat;
   const std::vector<wire::Place> places = handlers_.places();
   heartbeat.mutable_heartbeat()->mutable_ancestors()->Assign(places.begin(), places.end());
-  for (auto& [rank, child] : children_) {
-    if (child.state != ChildState::attached) continue;
-    (void)send(rank, heartbeat);
-    if (now - child.last_heard > options_.timing.dead_after) lose_soon(rank, child.epoch);
-  }
+  send_all(heartbeat);
+}
+
+void ChildLinks::forgive(std::chrono::steady_clock::duration late) {
+  for (auto& [rank, child] : children_) child.last_heard += late;
 }
 
 bool ChildLinks::send(Rank rank, Envelope envelope, zmq::message_t bulk) {

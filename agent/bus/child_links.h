@@ -34,6 +34,10 @@ class ChildLinks {
   [[nodiscard]] const std::string& endpoint() const { return downlink_->endpoint(); }
   // Each heartbeat.
   void tick();
+  // Tells the children who is above this agent: it has a new parent.
+  void tell_places();
+  // This agent's loop was late by so much: the silence of that time is its own.
+  void forgive(std::chrono::steady_clock::duration late);
   // False: no such child is attached (any more: it is reported as gone soon).
   bool send(Rank child, wire::Envelope envelope, zmq::message_t bulk = {});
   void send_all(const wire::Envelope& envelope);

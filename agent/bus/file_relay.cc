@@ -89,9 +89,9 @@ void FileRelay::on_offer(const wire::FileOffer& offer) {
   Transfer& transfer = entry->second;
   if (is_new) {
     transfer.offer = offer;
-    if (Result<void> begun = begin(transfer); !begun)
-      return fail(transfer, begun.error().message());
+    Result<void> begun = begin(transfer);
     for (const Rank child : handlers_.children()) offer_to(transfer, child);
+    if (!begun) return fail(transfer, begun.error().message());
   }
   acknowledge(transfer);  // also says where to go on after a change of parent
   if (transfer.have == pieces_of(transfer.offer) && !transfer.done && transfer.failure.empty())
@@ -156,13 +156,17 @@ void FileRelay::fail(Transfer& transfer, const std::string& why) {
   transfer.outcome.failed[self_] = why;
   if (!transfer.part.empty()) (void)::unlink(transfer.part.c_str());
   transfer.part.clear();
+  for (const Rank child : handlers_.children()) tell_failure(transfer, child);
+  transfer.flows.clear();
+  handlers_.changed(transfer.offer.transfer());
+}
+
+void FileRelay::tell_failure(const Transfer& transfer, Rank child) {
   Envelope envelope;
   envelope.mutable_file_end()->set_transfer(transfer.offer.transfer());
   envelope.mutable_file_end()->set_failure(
-      fmt::format("rank {}, which passes it on: {}", self_, why));
-  for (const Rank child : handlers_.children()) (void)handlers_.send_down(child, envelope, {});
-  transfer.flows.clear();
-  handlers_.changed(transfer.offer.transfer());
+      fmt::format("rank {}, which passes it on: {}", self_, transfer.failure));
+  (void)handlers_.send_down(child, std::move(envelope), {});
 }
 
 void FileRelay::on_end(const wire::FileEnd& end) {
@@ -232,7 +236,8 @@ Result<void> FileRelay::pump(const Transfer& transfer, Rank child, Flow& flow) c
 void FileRelay::child_attached(Rank child) {
   for (auto& [id, transfer] : transfers_) {
     transfer.flows.erase(child);
-    if (transfer.failure.empty()) offer_to(transfer, child);
+    offer_to(transfer, child);
+    if (!transfer.failure.empty()) tell_failure(transfer, child);
   }
 }
 

@@ -89,6 +89,7 @@ class FileRelay {
   [[nodiscard]] Result<void> keep(Transfer& transfer, const zmq::message_t& bulk);
   [[nodiscard]] Result<void> complete(Transfer& transfer);
   void fail(Transfer& transfer, const std::string& why);
+  void tell_failure(const Transfer& transfer, Rank child);
   void acknowledge(const Transfer& transfer);
   void offer_to(const Transfer& transfer, Rank child);
   [[nodiscard]] Result<void> pump(const Transfer& transfer, Rank child, Flow& flow) const;

@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -29,10 +29,16 @@ void set_common(zmq::socket_t& socket, const std::string& address,
   socket.set(zmq::sockopt::rcvhwm, kMostQueued);
   socket.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(kMostMessage));
   socket.set(zmq::sockopt::ipv6, address.find('[') != std::string::npos);
-  // Closes connections whose host is gone without a word. That an agent hangs is ours to see.
-  const int interval = static_cast<int>(dead_after.count());
-  socket.set(zmq::sockopt::heartbeat_ivl, interval);
-  socket.set(zmq::sockopt::heartbeat_timeout, interval);
+  // The kernel closes connections whose host is gone without a word (tcp(7): TCP_USER_TIMEOUT,
+  // keep-alive). That an agent hangs is ours to see. Not ZMTP's heartbeats: each would keep a timer
+  // in libzmq, where to cancel any timer takes time proportional to their number.
+  const auto most = static_cast<int>(2 * dead_after.count());
+  const int seconds = std::max(1, static_cast<int>(dead_after.count() / 1000));
+  socket.set(zmq::sockopt::tcp_maxrt, most);
+  socket.set(zmq::sockopt::tcp_keepalive, 1);
+  socket.set(zmq::sockopt::tcp_keepalive_idle, seconds);
+  socket.set(zmq::sockopt::tcp_keepalive_intvl, seconds);
+  socket.set(zmq::sockopt::tcp_keepalive_cnt, 2);
 }
 
 // A connection's name at the parent: 'r', rank, epoch. Unique, so that the old connection of a
@@ -73,7 +79,7 @@ Result<std::shared_ptr<Uplink>> Uplink::connect(const asio::any_io_executor& exe
     // Nothing is queued for a connection that does not stand: a send that fails says so.
     socket.set(zmq::sockopt::immediate, true);
     socket.set(zmq::sockopt::reconnect_ivl, kReconnect);
-    socket.set(zmq::sockopt::connect_timeout, static_cast<int>(dead_after.count()));
+    socket.set(zmq::sockopt::handshake_ivl, 0);  // ParentLink looks after the time
     socket.set(zmq::sockopt::curve_serverkey, buffer_of(context.server().public_key));
     socket.set(zmq::sockopt::curve_publickey, buffer_of(own.public_key));
     socket.set(zmq::sockopt::curve_secretkey, buffer_of(own.secret_key));

@@ -29,7 +29,7 @@ struct Packet {
 
 class Uplink {
  public:
-  // `dead_after`: a connection without traffic of libzmq's own heartbeats is closed after it.
+  // `dead_after`: the kernel closes a connection to a host that is gone soon after it.
   // `ready`: something may be received, or the connection stands; on the loop.
   [[nodiscard]] static Result<std::shared_ptr<Uplink>> connect(
       const boost::asio::any_io_executor& executor, Context& context, Rank own_rank, uint64_t epoch,

@@ -120,7 +120,11 @@ void Node::open_parent() {
       executor_, *context_, options_, identity_, counters_,
       ParentLink::Handlers{
           .connected = [this] { on_way_up_open(); },
-          .attached = [this](Rank parent) { emit(Attached{parent}); },
+          .attached =
+              [this](Rank parent) {
+                if (children_) children_->tell_places();
+                emit(Attached{parent});
+              },
           .message = [this](Envelope& envelope,
                             zmq::message_t& bulk) { on_parent_message(envelope, bulk); },
           .root_lost = [this](const std::string& reason) { on_root_lost(reason); }});
@@ -145,9 +149,17 @@ void Node::beat() {
   heartbeat_.async_wait(
       [this, alive = std::weak_ptr<int>(alive_)](const boost::system::error_code& error) {
         if (error || alive.expired() || ended_) return;
-        if (children_) children_->tick();
-        if (roster_) roster_->tick(std::chrono::steady_clock::now());
-        if (parent_) parent_->tick();
+        const auto now = std::chrono::steady_clock::now();
+        const auto late = now - heartbeat_.expiry();
+        if (children_) {
+          children_->forgive(late);
+          children_->tick();
+        }
+        if (roster_) roster_->tick(now);
+        if (parent_) {
+          parent_->forgive(late);
+          parent_->tick();
+        }
         if (!ended_) beat();
       });
 }

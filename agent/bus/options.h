@@ -19,7 +19,7 @@ struct Timing {
   // How long an agent tries to get into the tree at its start before it counts rank 0 as lost.
   std::chrono::milliseconds attach_within{60000};
   // How long an agent waits for a parent that has not come yet before an ancestor adopts it.
-  std::chrono::milliseconds adopt_after{2000};
+  std::chrono::milliseconds adopt_after{5000};
   // How long an inner node gathers what goes up before it sends it on.
   std::chrono::milliseconds gather_for{2};
 };

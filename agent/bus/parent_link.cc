@@ -40,6 +40,9 @@ ParentLink::ParentLink(asio::any_io_executor executor, Context& context, const B
 Result<void> ParentLink::start(std::string own_endpoint) {
   own_endpoint_ = std::move(own_endpoint);
   give_up_at_ = Clock::now() + options_.timing.attach_within;
+  // Long: thousands of agents shake hands at the same time, and who turns away too early begins
+  // anew.
+  try_for_ = 4 * options_.timing.dead_after;
   if (!is_endpoint(options_.root_endpoint))
     return failure(fmt::format("rank 0's endpoint '{}' is none like 'tcp://10.0.0.1:4711'",
                                options_.root_endpoint));
@@ -133,8 +136,11 @@ void ParentLink::attach() {
 
 void ParentLink::next_ancestor() {
   if (give_up_at_ < Clock::now()) {  // attached until now: time begins anew
+    try_for_ = options_.timing.dead_after / 2;
     const auto candidates = static_cast<int>(further_.size()) + 1;
-    give_up_at_ = Clock::now() + candidates * try_for() + options_.timing.dead_after / 2;
+    give_up_at_ = Clock::now() + candidates * options_.timing.dead_after;
+  } else {
+    try_for_ *= 2;
   }
   uplink_.reset();
   if (target_.rank() != kRoot) {
@@ -163,7 +169,7 @@ void ParentLink::tick() {
     return handle(PlaceEvent::gave_up,
                   fmt::format("rank 0 at '{}' cannot be reached{}{}", options_.root_endpoint,
                               last_failure_.empty() ? "" : ": ", last_failure_));
-  if (state_ == PlaceState::attaching && now - tried_since_ > try_for())
+  if (state_ == PlaceState::attaching && now - tried_since_ > try_for_)
     handle(PlaceEvent::parent_failed,
            fmt::format("rank {} at '{}' does not answer", target_.rank(), target_.endpoint()));
 }

@@ -36,6 +36,8 @@ class ParentLink {
   Result<void> start(std::string own_endpoint);
   // Each heartbeat.
   void tick();
+  // This agent's loop was late by so much: the silence of that time is its own.
+  void forgive(std::chrono::steady_clock::duration late) { last_heard_ += late; }
   // False: the way up is not open. Fills in who and when.
   bool send(wire::Envelope envelope);
   // Says goodbye; the link is of no use afterwards.
@@ -60,7 +62,6 @@ class ParentLink {
   void on_packet(Packet& packet);
   void on_envelope(wire::Envelope& envelope, zmq::message_t& bulk);
   void end(const std::string& reason);
-  [[nodiscard]] std::chrono::milliseconds try_for() const { return options_.timing.dead_after / 2; }
 
   boost::asio::any_io_executor executor_;
   Context& context_;
@@ -80,6 +81,7 @@ class ParentLink {
   bool attach_sent_ = false;
   ReplayWindow window_;
   Clock::time_point tried_since_;
+  std::chrono::milliseconds try_for_;  // one ancestor; twice as long the next time
   Clock::time_point give_up_at_;
   Clock::time_point last_heard_;
   std::string last_failure_;

@@ -34,7 +34,7 @@ class RendezvousServer {
     uint64_t session = 0;
     std::string root_endpoint;
     // An agent whose parent has not come by then gets the nearest ancestor that has.
-    std::chrono::milliseconds adopt_after{2000};
+    std::chrono::milliseconds adopt_after{5000};
   };
 
   // On the UDP port with the number of the root endpoint's TCP port.
@@ -85,7 +85,7 @@ class RendezvousClient {
     std::string root_endpoint;
     std::string own_endpoint;
     // Silence after which `told` gets nothing: no datagrams pass between here and rank 0.
-    std::chrono::milliseconds patience{5000};
+    std::chrono::milliseconds patience{10000};
   };
   // The parent and the session; nothing: no answer.
   using Told = std::function<void(const wire::Told* answer)>;
