@@ -20,6 +20,7 @@ function(conode_test label name)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests)
   set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 120)
   if(CONODE_SANITIZE MATCHES address)  # libpciaccess leaks, unnamed: hwloc unloads it
-    set_tests_properties(${name} PROPERTIES ENVIRONMENT HWLOC_PLUGINS_BLACKLIST=hwloc_pci)
+    set_tests_properties(${name} PROPERTIES
+      TIMEOUT 300 ENVIRONMENT HWLOC_PLUGINS_BLACKLIST=hwloc_pci)
   endif()
 endfunction()
