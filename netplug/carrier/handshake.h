@@ -40,7 +40,7 @@ enum class Step : uint8_t {
 };
 
 struct HandshakeMessage {
-  Step step{};
+  Step step = Step::knock;
   uint8_t lane = 0;   // which of the sessions between the two nodes
   uint8_t lanes = 1;  // how many the dialer makes
   Rank from = 0;

@@ -39,6 +39,7 @@ class UplinkFixture : public testing::Test {
 
  private:
   size_t descriptors_ = 0;
+  size_t threads_ = 0;
 };
 
 }  // namespace conode::test
