@@ -180,7 +180,7 @@ std::vector<std::string> unsupported_fields(const json& document) {
     note("ipMasq", *masquerade, "containers are routed, egress is the uplink's");
   const json* ipam = member(document, "ipam");
   const json* type = ipam == nullptr ? nullptr : member(*ipam, "type");
-  if (type != nullptr && *type != "" && *type != "conode")
+  if (type != nullptr && *type != json("") && *type != "conode")
     note("ipam.type", *type, "addresses are given by this plugin: leave it out");
   const json* runtime = member(document, "runtimeConfig");
   const json* ports = runtime == nullptr ? nullptr : member(*runtime, "portMappings");
