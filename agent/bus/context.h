@@ -38,7 +38,7 @@ class Context {
 
   [[nodiscard]] zmq::context_t& zmq() { return *zmq_; }
   [[nodiscard]] Keyring& keys() { return keys_; }
-  [[nodiscard]] const KeyPair& server() const { return server_; }
+  [[nodiscard]] const CurveKeys& server() const { return server_; }
   [[nodiscard]] const Key& rendezvous_key() const { return rendezvous_key_; }
   // Clients that knew the server's key but have none of a rank's.
   [[nodiscard]] uint64_t refused() const { return refused_; }
@@ -48,7 +48,7 @@ class Context {
   Result<void> open_gate(const boost::asio::any_io_executor& executor);
   void answer_requests();
 
-  KeyPair server_;
+  CurveKeys server_;
   Key rendezvous_key_;
   Keyring keys_;
   std::atomic<uint64_t> refused_ = 0;

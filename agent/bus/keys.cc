@@ -16,10 +16,10 @@ const uint8_t* bytes_of(std::string_view text) {
 }
 uint8_t* bytes_of(std::string& text) { return reinterpret_cast<uint8_t*>(text.data()); }
 
-KeyPair pair_from(const Key& secret_key) {
+CurveKeys pair_from(const Key& secret_key) {
   // Picks the implementation that suits the processor; without it X25519 takes twice the time.
   if (::sodium_init() < 0) std::abort();  // no /dev/urandom
-  KeyPair pair{.public_key = {}, .secret_key = secret_key};
+  CurveKeys pair{.public_key = {}, .secret_key = secret_key};
   ::crypto_scalarmult_base(pair.public_key.data(), pair.secret_key.data());
   return pair;
 }
@@ -63,9 +63,11 @@ Key Secret::derive(std::string_view label) const {
   return key;
 }
 
-KeyPair server_keys(const Secret& secret) { return pair_from(secret.derive("conode bus server")); }
+CurveKeys server_keys(const Secret& secret) {
+  return pair_from(secret.derive("conode bus server"));
+}
 
-KeyPair client_keys(const Secret& secret, Rank rank) {
+CurveKeys client_keys(const Secret& secret, Rank rank) {
   return pair_from(secret.derive(fmt::format("conode bus client {}", rank)));
 }
 
@@ -96,7 +98,7 @@ uint64_t random_number() {
   return number;
 }
 
-KeyPair Keyring::client(Rank rank) {
+CurveKeys Keyring::client(Rank rank) {
   const std::lock_guard lock(mutex_);
   return derive(rank);
 }
@@ -110,7 +112,7 @@ std::optional<Rank> Keyring::owner(const Key& public_key) {
   return found->second;
 }
 
-const KeyPair& Keyring::derive(Rank rank) {
+const CurveKeys& Keyring::derive(Rank rank) {
   const auto [entry, is_new] = pairs_.try_emplace(rank);
   if (is_new) {
     entry->second = client_keys(secret_, rank);

@@ -45,13 +45,13 @@ class Secret {
   Key bytes_{};
 };
 
-struct KeyPair {
+struct CurveKeys {
   Key public_key;
   Key secret_key;
 };
 
-[[nodiscard]] KeyPair server_keys(const Secret& secret);
-[[nodiscard]] KeyPair client_keys(const Secret& secret, Rank rank);
+[[nodiscard]] CurveKeys server_keys(const Secret& secret);
+[[nodiscard]] CurveKeys client_keys(const Secret& secret, Rank rank);
 
 // XSalsa20-Poly1305 with a random nonce in front (libsodium's secretbox).
 [[nodiscard]] std::string seal(const Key& key, std::string_view plain);
@@ -64,18 +64,18 @@ class Keyring {
  public:
   Keyring(Secret secret, uint32_t size) : secret_(std::move(secret)), size_(size) {}
 
-  [[nodiscard]] KeyPair client(Rank rank);
+  [[nodiscard]] CurveKeys client(Rank rank);
   // Whose key this is. Ranks that were asked for before are found at once; a stranger's key costs
   // the derivation of all that is left, once.
   [[nodiscard]] std::optional<Rank> owner(const Key& public_key);
 
  private:
-  const KeyPair& derive(Rank rank);
+  const CurveKeys& derive(Rank rank);
 
   const Secret secret_;
   const uint32_t size_;
   std::mutex mutex_;  // guards what follows
-  std::map<Rank, KeyPair> pairs_;
+  std::map<Rank, CurveKeys> pairs_;
   std::map<Key, Rank> owners_;
 };
 

@@ -70,7 +70,7 @@ Result<std::shared_ptr<Uplink>> Uplink::connect(const asio::any_io_executor& exe
                                                 const std::string& endpoint,
                                                 std::chrono::milliseconds dead_after,
                                                 std::function<void()> ready) {
-  const KeyPair own = context.keys().client(own_rank);
+  const CurveKeys own = context.keys().client(own_rank);
   auto uplink = std::make_shared<Uplink>();
   try {
     zmq::socket_t socket(context.zmq(), zmq::socket_type::dealer);
