@@ -33,6 +33,7 @@ teardown() {
 @test "kill -9 of the agent: the sweep finds what the command left running" {
   "$CONODE" exec --k8s-cores 1 -- sh -c 'setsid sleep 4714 & echo started; wait' > "$BATS_TEST_TMPDIR/exec" 3>&- &
   exec_pid=$!
+  # shellcheck disable=SC2016 # the inner shell expands it
   timeout 60 sh -c 'tail -n +1 -f "$0" | grep -q -m 1 started' "$BATS_TEST_TMPDIR/exec"
   job=$(basename "$(dirname "$CONODE_STATE_DIR"/*/instance.json)")
   init=$(init_pid "$job")

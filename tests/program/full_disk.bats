@@ -50,6 +50,7 @@ fill() {
   rm "$TMPDIR/small/fill"
   # Back-off is 10 s at most.
   timeout 60 "$CONODE" kubectl get configmap before --request-timeout=60s
+  # shellcheck disable=SC2016 # the inner shell expands it
   run timeout 60 sh -c 'until "$0" kubectl create configmap after --from-literal=a=b; do sleep 0.2; done' "$CONODE"
   assert_success
   run "$CONODE" down
