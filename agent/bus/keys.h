@@ -27,7 +27,7 @@ class Secret {
   [[nodiscard]] static Secret random();
   // Exactly kSize bytes.
   [[nodiscard]] static Result<Secret> from_bytes(std::string_view bytes);
-  // kSize bytes from a pipe or file that ends after them.
+  // The next kSize bytes of a pipe or file.
   [[nodiscard]] static Result<Secret> read(int fd);
 
   Secret(const Secret&) = default;
