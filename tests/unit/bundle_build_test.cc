@@ -15,6 +15,7 @@
 namespace conode::bundle {
 namespace {
 
+using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -111,6 +112,22 @@ TEST_F(BuildTest, WhatAnInterruptedBuildLeftIsRemoved) {
   ASSERT_TRUE(make_dirs(options_.cache_dir + "/." + key + ".abcdef/extras"));
   ASSERT_TRUE(build(options_));
   EXPECT_THAT(list_dir(options_.cache_dir).value(), ElementsAre(key, key + ".lock"));
+}
+
+TEST_F(BuildTest, WhatItsProgramsWriteBelongsToTheBundle) {
+  json recipe = json::parse(kSmallRecipe);
+  json& generated = recipe["components"][0]["generated"]["seed.json"];
+  generated = {"sh", "-c", "cat ./kube extras/two > seed.json"};
+  ASSERT_TRUE(replace_file(options_.recipe_dir + "/recipe.json", recipe.dump()));
+  const Bundle bundle = build(options_).value().bundle;
+  EXPECT_THAT(read_file(bundle.program("seed.json")).value(), HasSubstr("program in"));
+  ASSERT_TRUE(replace_file(bundle.program("seed.json"), "changed"));
+  EXPECT_FALSE(verify(bundle.path, Level::full));
+
+  generated = {"sh", "-c", "echo it broke >&2; exit 3"};
+  ASSERT_TRUE(replace_file(options_.recipe_dir + "/recipe.json", recipe.dump()));
+  EXPECT_THAT(build(options_).error().message(),
+              AllOf(HasSubstr("make 'seed.json'"), HasSubstr("it broke")));
 }
 
 TEST_F(BuildTest, AFailureOfGoIsShownAndLeavesNoBundle) {
