@@ -6,6 +6,7 @@
 namespace conode::carrier {
 namespace {
 
+constexpr std::chrono::milliseconds kDropInterval{10};
 constexpr int kReadsPerTurn = 4;  // then the other peers of the lane have their turn
 
 // Bytes taken; 0 when the socket is full; -1 when it is broken.
@@ -32,7 +33,7 @@ Result<std::shared_ptr<TcpConnection>> TcpConnection::create(UniqueFd socket, Ra
 TcpConnection::Outcome TcpConnection::send(FrameBuffer& frame, size_t limit) {
   const std::lock_guard lock(mutex_);
   const size_t waiting = waiting_.size() - waiting_from_;
-  if (waiting > 0 && waiting + frame.size() > limit) return Outcome::dropped;
+  if (must_drop(waiting, frame.size(), limit)) return Outcome::dropped;
   const std::span<const uint8_t> wire = writer_.write(frame);
   if (wire.empty()) return Outcome::broken;
   if (waiting > 0) return keep(wire);
@@ -44,6 +45,14 @@ TcpConnection::Outcome TcpConnection::send(FrameBuffer& frame, size_t limit) {
   if (static_cast<size_t>(sent) == wire.size()) return Outcome::sent;
   loop_.change(socket_.get(), EPOLLIN | EPOLLOUT, this);
   return keep(wire.subspan(static_cast<size_t>(sent)));
+}
+
+bool TcpConnection::must_drop(size_t waiting, size_t size, size_t limit) {
+  if (waiting < limit / 8) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (waiting + size <= limit && now - dropped_ < kDropInterval) return false;
+  dropped_ = now;
+  return true;
 }
 
 TcpConnection::Outcome TcpConnection::keep(std::span<const uint8_t> bytes) {

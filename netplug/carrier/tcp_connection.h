@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One lane to one peer over TCP: an authenticated connection, records out and in. send() from any
 // thread; flush() and receive() from the thread of `loop`. The peer's slowness is its own: what its
-// socket does not take is kept up to a limit, then dropped.
+// socket does not take is kept up to a limit, then dropped. From an eighth of the limit on, single
+// frames are dropped at intervals: senders slow down at one loss, and stall at the many that a full
+// queue means for windows of a few frames of 64 KiB.
 #pragma once
 
 #include <functional>
@@ -51,6 +53,7 @@ class TcpConnection {
         writer_(std::move(writer)),
         reader_(std::move(reader)) {}
   [[nodiscard]] Outcome keep(std::span<const uint8_t> bytes);
+  [[nodiscard]] bool must_drop(size_t waiting, size_t size, size_t limit);
 
   UniqueFd socket_;
   Rank peer_;
@@ -58,9 +61,10 @@ class TcpConnection {
   EventLoop& loop_;
 
   std::mutex mutex_;
-  RecordWriter writer_;           // with mutex_
-  std::vector<uint8_t> waiting_;  // with mutex_
-  size_t waiting_from_ = 0;       // with mutex_
+  RecordWriter writer_;                              // with mutex_
+  std::vector<uint8_t> waiting_;                     // with mutex_
+  size_t waiting_from_ = 0;                          // with mutex_
+  std::chrono::steady_clock::time_point dropped_{};  // with mutex_
 
   RecordReader reader_;  // the loop's thread
 };

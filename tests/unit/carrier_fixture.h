@@ -30,11 +30,11 @@ inline void fill(FrameBuffer& buffer, const std::vector<uint8_t>& frame) {
 }
 
 // Keys of a session between rank 1, the dialer, and rank 0.
-struct KeyPair {
+struct KeysOfBoth {
   carrier::SessionKeys dialer;
   carrier::SessionKeys listener;
 };
-inline KeyPair session_keys(carrier::Protection protection) {
+inline KeysOfBoth session_keys(carrier::Protection protection) {
   const std::string secret(32, 's');
   const auto one = carrier::Handshake::create(secret, 1, protection, 1).value();
   const auto zero = carrier::Handshake::create(secret, 0, protection, 1).value();

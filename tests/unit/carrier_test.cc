@@ -18,7 +18,7 @@ namespace {
 
 using test::fill;
 using test::ipv4_frame;
-using test::KeyPair;
+using test::KeysOfBoth;
 using test::session_keys;
 using testing::ElementsAreArray;
 
@@ -122,7 +122,7 @@ class Record : public testing::TestWithParam<Protection> {
     return frames;
   }
 
-  KeyPair keys_ = session_keys(GetParam());
+  KeysOfBoth keys_ = session_keys(GetParam());
   RecordWriter writer_ = RecordWriter::create(keys_.dialer.send, GetParam()).value();
   RecordReader reader_ = RecordReader::create(keys_.listener.receive, GetParam()).value();
   bool forged_ = false;
