@@ -21,7 +21,7 @@ inline constexpr int kRelayMtu = 65000;
 
 struct TunOptions {
   std::string name = kRelayLink;
-  size_t queues = 1;                // at most 16: one for each thread pair of the relay
+  size_t queues = 2;                // at most 16: one for each thread pair of the relay
   int mtu = kRelayMtu;              // bytes of an IP packet
   std::string node_address;         // source of what the node itself sends: "10.88.0.1"
   std::vector<std::string> routes;  // what is behind the relay: "10.88.0.0/16", "10.244.0.0/16"
