@@ -62,7 +62,7 @@ struct CurveKeys {
 // Key pairs by rank, each derived once (0.05 ms), and ranks by public key.
 class Keyring {
  public:
-  Keyring(Secret secret, uint32_t size) : secret_(std::move(secret)), size_(size) {}
+  Keyring(const Secret& secret, uint32_t size) : secret_(secret), size_(size) {}
 
   [[nodiscard]] CurveKeys client(Rank rank);
   // Whose key this is. Ranks that were asked for before are found at once; a stranger's key costs

@@ -55,13 +55,13 @@ Result<std::unique_ptr<RendezvousServer>> RendezvousServer::open(
   std::unique_ptr<RendezvousServer> server(
       new RendezvousServer(executor, std::move(options), counters));
   error_code error;
-  server->socket_.open(at.protocol(), error);
-  if (!error) server->socket_.bind(at, error);
-  if (!error) server->socket_.non_blocking(true, error);
+  (void)server->socket_.open(at.protocol(), error);
+  if (!error) (void)server->socket_.bind(at, error);
+  if (!error) (void)server->socket_.non_blocking(true, error);
   if (error)
     return code_failure(error.value(),
                         fmt::format("bind UDP port {} of {}", at.port(), at.address().to_string()));
-  server->socket_.set_option(asio::socket_base::receive_buffer_size(kReceiveBuffer), error);
+  (void)server->socket_.set_option(asio::socket_base::receive_buffer_size(kReceiveBuffer), error);
   server->endpoints_[kRoot] = server->options_.root_endpoint;
   server->receive();
   return server;
@@ -172,9 +172,9 @@ Result<std::unique_ptr<RendezvousClient>> RendezvousClient::ask(
   std::unique_ptr<RendezvousClient> client(
       new RendezvousClient(executor, std::move(options), counters, std::move(told)));
   error_code error;
-  client->socket_.open(root.protocol(), error);
-  if (!error) client->socket_.connect(root, error);
-  if (!error) client->socket_.non_blocking(true, error);
+  (void)client->socket_.open(root.protocol(), error);
+  if (!error) (void)client->socket_.connect(root, error);
+  if (!error) (void)client->socket_.non_blocking(true, error);
   if (error)
     return code_failure(error.value(),
                         fmt::format("open a UDP socket to {}", client->options_.root_endpoint));
