@@ -25,9 +25,10 @@ Result<std::shared_ptr<TcpConnection>> TcpConnection::create(UniqueFd socket, Ra
                                                              size_t lane, const SessionKeys& keys,
                                                              Protection protection,
                                                              EventLoop& loop) {
-  return std::shared_ptr<TcpConnection>(new TcpConnection(
-      std::move(socket), peer, lane, TRY(RecordWriter::create(keys.send, protection)),
-      TRY(RecordReader::create(keys.receive, protection)), loop));
+  auto writer = TRY(RecordWriter::create(keys.send, protection));
+  auto reader = TRY(RecordReader::create(keys.receive, protection));
+  return std::shared_ptr<TcpConnection>(
+      new TcpConnection(std::move(socket), peer, lane, std::move(writer), std::move(reader), loop));
 }
 
 TcpConnection::Outcome TcpConnection::send(FrameBuffer& frame, size_t limit) {

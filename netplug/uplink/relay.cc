@@ -39,11 +39,12 @@ struct Relay::Core : carrier::FrameSink {
 };
 
 Result<void> Relay::Core::start() {
+  const carrier::Endpoint listen = TRY(carrier::Endpoint::resolve(options.listen));
   carrier::CarrierOptions wanted{.rank = options.rank,
                                  .ranks = options.plan.ranks(),
                                  .lanes = options.tun.size(),
                                  .secret = options.secret,
-                                 .listen = TRY(carrier::Endpoint::resolve(options.listen)),
+                                 .listen = listen,
                                  .protection = options.encryption == RelayEncryption::aes_gcm
                                                    ? carrier::Protection::aes_gcm
                                                    : carrier::Protection::none,

@@ -58,12 +58,10 @@ up() { "$CONODE" up --k8s-cores 1 "$@" > "$BATS_TEST_TMPDIR/up" 2>&1; }
 
 @test "exec forwards a signal and returns the command's code" {
   "$CONODE" exec --job sig --k8s-cores 1 -- sh -c \
-    "trap 'exit 9' TERM; touch $BATS_TEST_TMPDIR/ready; while :; do read -r _ < $BATS_TEST_TMPDIR/fifo || :; done" &
+    "trap 'exit 9' TERM; touch $BATS_TEST_TMPDIR/ready; sleep 4715 & wait" &
   exec_pid=$!
-  mkfifo "$BATS_TEST_TMPDIR/fifo"
   timeout 60 bash -c "until [ -e $BATS_TEST_TMPDIR/ready ]; do :; done"
   kill -TERM "$exec_pid"
-  echo > "$BATS_TEST_TMPDIR/fifo"
   code=0
   wait "$exec_pid" || code=$?
   [ "$code" -eq 9 ]
