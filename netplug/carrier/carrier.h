@@ -25,11 +25,11 @@ struct CarrierOptions {
   std::string secret;
   Endpoint listen;
   Protection protection = Protection::none;
-  std::vector<int> cpus;              // where the threads may run; empty: anywhere
-  std::chrono::microseconds spin{0};  // EventLoop::set_spin() of the receiving threads
+  std::vector<int> cpus;               // where the threads may run; empty: anywhere
+  std::chrono::microseconds spin{0};   // EventLoop::set_spin() of the receiving threads
   size_t backlog = size_t{16} << 20U;  // bytes kept for a node that does not take them (TCP)
-  size_t datagram = 0;                // largest UDP payload, bytes; 0: by the path's MTU
-  Drops* drops = nullptr;             // outlive the carrier
+  size_t datagram = 0;                 // largest UDP payload, bytes; 0: by the path's MTU
+  Drops* drops = nullptr;              // outlive the carrier
   std::vector<PeerCounters>* peers = nullptr;  // by rank
 };
 
