@@ -245,7 +245,8 @@ TEST_P(Uplink, StopsAtOnceInTheMiddleOfTraffic) {
   node(0).stop_relay();
   node(1).relay().stop();
   node(1).relay().stop();
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
+  // Of a busy machine, too; what must not count are the seconds that a peer or a stream waits.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(3));
   traffic.join();
 }
 
@@ -270,9 +271,12 @@ TEST_P(Uplink, ASlowPeerBlocksNoOther) {
     sockaddr_in to{.sin_family = AF_INET, .sin_port = htons(9)};
     to.sin_addr.s_addr = htonl(address_of(node(2)).value);
     const std::string bytes(60000, 'x');
-    while (!done)
+    while (!done) {
       (void)::sendto(fd.get(), bytes.data(), bytes.size(), 0,
                      reinterpret_cast<const sockaddr*>(&to), sizeof to);
+      // 2 Gbit/s: faster than a dead peer, and slower than what fills the TUN's own queue.
+      std::this_thread::sleep_for(std::chrono::microseconds(250));
+    }
   });
   if (!udp()) {
     EXPECT_TRUE(eventually([&] { return node(0).relay().status().dropped("backlog") > 0; }));
