@@ -177,7 +177,7 @@ bool Downlink::send(Rank child, uint64_t epoch, const std::string& envelope, zmq
   std::vector<zmq::message_t> frames;
   frames.emplace_back(connection_name(child, epoch));
   frames.emplace_back(envelope);
-  if (bulk.size() > 0) frames.push_back(std::move(bulk));
+  if (!bulk.empty()) frames.push_back(std::move(bulk));
   return socket_->send(std::move(frames)) == Sent::yes;
 }
 

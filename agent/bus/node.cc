@@ -26,8 +26,8 @@ std::chrono::milliseconds keep_broadcasts_for(const Timing& timing) {
 
 }  // namespace
 
-Node::Node(asio::any_io_executor executor, std::shared_ptr<Context> context, BusOptions options,
-           std::function<void(const Event&)> on_event)
+Node::Node(const asio::any_io_executor& executor, std::shared_ptr<Context> context,
+           BusOptions options, std::function<void(const Event&)> on_event)
     : executor_(executor),
       context_(std::move(context)),
       options_(std::move(options)),

@@ -26,8 +26,8 @@ namespace conode::bus {
 
 class Node {
  public:
-  Node(boost::asio::any_io_executor executor, std::shared_ptr<Context> context, BusOptions options,
-       std::function<void(const Event&)> on_event);
+  Node(const boost::asio::any_io_executor& executor, std::shared_ptr<Context> context,
+       BusOptions options, std::function<void(const Event&)> on_event);
   Result<void> start();
 
   Result<void> send_to(Rank rank, const Message& message);
