@@ -157,6 +157,7 @@ TEST_F(BusTest, ALateParentFindsItsChildrenAdopted) {
   ASSERT_TRUE(world_->start(kRoot));
   for (const Rank rank : {2U, 3U, 4U, 5U, 6U}) ASSERT_TRUE(world_->start(rank));
   ASSERT_TRUE(wait_for([&] { return count<Joined>(kRoot) == 5; }));
+  ASSERT_TRUE(wait_for([&] { return count<Attached>(3) >= 1 && count<Attached>(5) >= 1; }));
   EXPECT_EQ(all<Attached>(3)[0].parent, kRoot);  // 1, its parent, never came
   EXPECT_EQ(all<Attached>(5)[0].parent, 2U);
   ASSERT_TRUE(world_->start(1));
