@@ -126,6 +126,11 @@ Result<void> set_link_size(Socket& socket, int index, int mtu, int queue_length)
       });
 }
 
+Result<void> set_link_master(Socket& socket, int index, int bridge) {
+  return change_link(socket, index, fmt::format("make link {} a port of bridge {}", index, bridge),
+                     [&](rtnl_link* change) { ::rtnl_link_set_master(change, bridge); });
+}
+
 Result<bool> delete_link(Socket& socket, const std::string& name) {
   const std::string what = fmt::format("delete link '{}'", name);
   const nl::Ptr<rtnl_link> link(::rtnl_link_alloc());

@@ -46,6 +46,8 @@ struct VethPair {
 [[nodiscard]] Result<void> set_link_up(Socket& socket, int index);
 // MTU in bytes; how many packets may wait to be sent.
 [[nodiscard]] Result<void> set_link_size(Socket& socket, int index, int mtu, int queue_length);
+// Makes it a port of the bridge with that index.
+[[nodiscard]] Result<void> set_link_master(Socket& socket, int index, int bridge);
 
 // False when there was none. Waits for the kernel to unregister it: 20 ms and more for a veth pair,
 // whose other end goes too.
