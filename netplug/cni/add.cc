@@ -2,8 +2,11 @@
 #include <fmt/format.h>
 
 #include "netplug/cni/address_pool.h"
+#include "netplug/cni/host_ports.h"
 #include "netplug/cni/naming.h"
+#include "netplug/cni/node_bridge.h"
 #include "netplug/cni/verbs.h"
+#include "netplug/link/bridge.h"
 #include "netplug/link/link.h"
 #include "netplug/link/netns.h"
 #include "netplug/link/route.h"
@@ -24,6 +27,7 @@ struct Plan {
   Ipv4Address address;
   std::string host_link;
   MacPair macs;
+  [[nodiscard]] bool bridged() const { return config.mode == Mode::bridge; }
 };
 
 CniResult<Netns> open_container(const std::string& path) {
@@ -67,13 +71,14 @@ CniResult<void> clear_leftover(Socket& node, const Plan& plan) {
   return {};
 }
 
-CniResult<void> create_pair(Socket& node, const Plan& plan) {
+CniResult<void> create_pair(Socket& node, const Plan& plan, int bridge) {
   const VethPair pair{.name = plan.host_link,
                       .peer_name = plan.attachment.interface,
                       .mac = plan.macs.host,
                       .peer_mac = plan.macs.container,
                       .mtu = plan.config.mtu,
-                      .peer_netns = &plan.container};
+                      .peer_netns = &plan.container,
+                      .master = bridge};
   if (TRY(create_veth(node, pair))) return {};
   TRY(clear_leftover(node, plan));
   if (TRY(create_veth(node, pair))) return {};
@@ -91,6 +96,10 @@ CniResult<Link> require_link(Socket& socket, const std::string& name) {
 
 CniResult<void> set_up_node_side(Socket& node, const Plan& plan) {
   const Link link = TRY(require_link(node, plan.host_link));
+  if (plan.bridged()) {
+    TRY(set_bridge_port(node, link.index, {.hairpin = true}));
+    return {};
+  }
   TRY(set_route(
       node,
       {.destination = {plan.address, 32}, .link = link.index, .source = plan.config.node_address}));
@@ -102,11 +111,12 @@ CniResult<Link> set_up_container_side(const Plan& plan) {
   Link link = TRY(require_link(socket, plan.attachment.interface));
   const Ipv4Address gateway = plan.config.gateway;
   TRY(set_link_up(socket, link.index));
-  TRY(add_address(socket, link.index, {plan.address, 32}));
-  TRY(set_neighbour(socket, link.index, gateway, plan.macs.host));
-  if (TRY(add_route(
-          socket,
-          {.destination = {{}, 0}, .link = link.index, .gateway = gateway, .onlink = true})))
+  TRY(add_address(socket, link.index, container_prefix(plan.config, plan.address)));
+  if (!plan.bridged()) TRY(set_neighbour(socket, link.index, gateway, plan.macs.host));
+  if (TRY(add_route(socket, {.destination = {{}, 0},
+                             .link = link.index,
+                             .gateway = gateway,
+                             .onlink = !plan.bridged()})))
     return link;
   return fail(
       ErrorCode::invalid_environment,
@@ -115,14 +125,16 @@ CniResult<Link> set_up_container_side(const Plan& plan) {
 
 CniResult<Link> connect(Socket& node, const Plan& plan) {
   TRY(set_network_sysctl("ipv4/ip_forward", "1"));
-  TRY(create_pair(node, plan));
+  const int bridge = plan.bridged() ? TRY(require_bridge(node, plan.config)) : 0;
+  TRY(create_pair(node, plan, bridge));
   CniResult<Link> link = set_up_container_side(plan);
-  CniResult<void> routed;
-  if (link) routed = set_up_node_side(node, plan);
-  if (link && routed) return link;
+  CniResult<void> rest;
+  if (link) rest = set_up_node_side(node, plan);
+  if (link && rest) rest = open_ports(plan.config, plan.attachment, plan.address);
+  if (link && rest) return link;
   (void)delete_link(node, plan.host_link);  // the failure to report is the first one
   if (!link) return link;
-  return tl::make_unexpected(routed.error());
+  return tl::make_unexpected(rest.error());
 }
 
 json array_of(const json& object, const char* key) {
@@ -135,6 +147,9 @@ json result_of(const Request& request, const Plan& plan, const Link& link) {
   const NetworkConfig& config = plan.config;
   json result = config.prev_result.is_object() ? config.prev_result : json::object();
   json interfaces = array_of(result, "interfaces");
+  if (plan.bridged())
+    interfaces.push_back(
+        {{"name", config.bridge}, {"mac", bridge_mac(config.name, config.bridge).text()}});
   json host = {{"name", plan.host_link}, {"mac", plan.macs.host.text()}};
   json container = {
       {"name", link.name}, {"mac", plan.macs.container.text()}, {"sandbox", request.netns}};
@@ -142,7 +157,7 @@ json result_of(const Request& request, const Plan& plan, const Link& link) {
   interfaces.push_back(std::move(host));
   interfaces.push_back(std::move(container));
   json ips = array_of(result, "ips");
-  ips.push_back({{"address", Ipv4Prefix{plan.address, 32}.text()},
+  ips.push_back({{"address", container_prefix(config, plan.address).text()},
                  {"gateway", config.gateway.text()},
                  {"interface", interfaces.size() - 1}});
   json routes = array_of(result, "routes");
@@ -158,8 +173,22 @@ json result_of(const Request& request, const Plan& plan, const Link& link) {
 }  // namespace
 
 AddressPool pool_of(const NetworkConfig& config) {
-  return {config.data_dir + "/" + config.name, config.range};
+  return {config.data_dir + "/" + config.name, config.range, config.gateway};
 }
+
+Ipv4Prefix container_prefix(const NetworkConfig& config, Ipv4Address address) {
+  return {address, config.mode == Mode::bridge ? config.range.length : 32};
+}
+
+namespace {
+
+MacPair macs_of(const Request& request, const NetworkConfig& config, Ipv4Address address) {
+  MacPair macs = mac_addresses(config.name, request.attachment);
+  if (config.mode == Mode::bridge) macs.container = bridged_mac(config.name, address);
+  return macs;
+}
+
+}  // namespace
 
 CniResult<json> add(const Request& request, const NetworkConfig& config) {
   if (!config.unsupported.empty())
@@ -175,7 +204,7 @@ CniResult<json> add(const Request& request, const NetworkConfig& config) {
                   container,
                   address,
                   host_link_name(config.name, request.attachment),
-                  mac_addresses(config.name, request.attachment)};
+                  macs_of(request, config, address)};
   const CniResult<Link> link = connect(node, plan);
   if (link) return result_of(request, plan, *link);
   (void)pool.release({address, request.attachment});

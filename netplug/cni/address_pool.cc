@@ -40,8 +40,13 @@ std::optional<Attachment> holder_of(int dir, const std::string& name) {
 
 }  // namespace
 
-uint64_t AddressPool::capacity() const {
+uint64_t AddressPool::places() const {
   return range_.length >= 31 ? range_.size() : range_.size() - 2;
+}
+
+uint64_t AddressPool::capacity() const {
+  if (!excluded_ || places() == 0) return places();
+  return at(0) <= *excluded_ && *excluded_ <= at(places() - 1) ? places() - 1 : places();
 }
 
 Ipv4Address AddressPool::at(uint64_t index) const {
@@ -59,8 +64,9 @@ Result<UniqueFd> AddressPool::open_directory() const {
 Result<std::optional<Ipv4Address>> AddressPool::reserve(const Attachment& holder) const {
   const UniqueFd dir = TRY(open_directory());
   const uint64_t start = read_next(dir.get());
-  for (uint64_t i = 0; i < capacity(); ++i) {
-    const uint64_t index = (start + i) % capacity();
+  for (uint64_t i = 0; i < places(); ++i) {
+    const uint64_t index = (start + i) % places();
+    if (at(index) == excluded_) continue;
     const std::string name = at(index).text();
     if (::symlinkat(holder.text().c_str(), dir.get(), name.c_str()) == 0) {
       write_next(dir.get(), index + 1);

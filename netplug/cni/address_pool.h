@@ -25,9 +25,10 @@ struct Reservation {
 class AddressPool {
  public:
   // `directory` is made by the first reservation. Of ranges larger than /31 the first and the last
-  // address are never given out.
-  AddressPool(std::string directory, const Ipv4Prefix& range)
-      : directory_(std::move(directory)), range_(range) {}
+  // address are never given out, nor is `excluded`.
+  AddressPool(std::string directory, const Ipv4Prefix& range,
+              std::optional<Ipv4Address> excluded = std::nullopt)
+      : directory_(std::move(directory)), range_(range), excluded_(excluded) {}
 
   // An address of the range that was free, the longest unused first as far as it can be told.
   // Empty optional when all are taken.
@@ -46,10 +47,12 @@ class AddressPool {
 
  private:
   [[nodiscard]] Result<UniqueFd> open_directory() const;
+  [[nodiscard]] uint64_t places() const;  // capacity, with the excluded address
   [[nodiscard]] Ipv4Address at(uint64_t index) const;
 
   std::string directory_;
   Ipv4Prefix range_;
+  std::optional<Ipv4Address> excluded_;
 };
 
 }  // namespace conode::cni

@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "netplug/cni/address_pool.h"
+#include "netplug/cni/host_ports.h"
 #include "netplug/cni/naming.h"
+#include "netplug/cni/node_bridge.h"
 #include "netplug/cni/verbs.h"
 #include "netplug/link/link.h"
 #include "netplug/link/netns.h"
@@ -33,9 +35,11 @@ Result<int> look_at_link(Socket& socket, const std::string& name, const char* wh
   return link ? link->index : 0;
 }
 
-Result<void> look_at_node(const std::string& host_link, Ipv4Address address, Problems& problems) {
+Result<void> look_at_node(const NetworkConfig& config, const std::string& host_link,
+                          Ipv4Address address, Problems& problems) {
   Socket node = TRY(Socket::open());
   const int link = TRY(look_at_link(node, host_link, "on the node", problems));
+  if (config.mode == Mode::bridge) return look_at_bridge(node, config, link, problems);
   if (link == 0) return {};
   const Ipv4Prefix wanted{address, 32};
   const std::vector<Route> routes = TRY(list_routes(node));
@@ -47,14 +51,15 @@ Result<void> look_at_node(const std::string& host_link, Ipv4Address address, Pro
 }
 
 // A later plugin may have added to routes and changed hardware addresses: neither is compared.
-Result<void> look_at_container(const Request& request, Ipv4Address address, Problems& problems) {
+Result<void> look_at_container(const Request& request, const Ipv4Prefix& address,
+                               Problems& problems) {
   const Netns container = TRY(Netns::open(request.netns));
   Socket socket = TRY(Socket::open(container));
   const std::string& name = request.attachment.interface;
   const int link = TRY(look_at_link(socket, name, "in the container", problems));
   if (link == 0) return {};
   const std::vector<Ipv4Prefix> addresses = TRY(list_addresses(socket, link));
-  if (std::find(addresses.begin(), addresses.end(), Ipv4Prefix{address, 32}) == addresses.end())
+  if (std::find(addresses.begin(), addresses.end(), address) == addresses.end())
     problems.push_back(fmt::format("'{}' lacks address '{}'", name, address.text()));
   const std::vector<Route> routes = TRY(list_routes(socket));
   if (std::none_of(routes.begin(), routes.end(), [](const Route& r) {
@@ -64,12 +69,11 @@ Result<void> look_at_container(const Request& request, Ipv4Address address, Prob
   return {};
 }
 
-bool lists_address(const json& result, Ipv4Address address) {
+bool lists_address(const json& result, const Ipv4Prefix& address) {
   const auto ips = result.find("ips");
   if (ips == result.end() || !ips->is_array()) return false;
   return std::any_of(ips->begin(), ips->end(), [&](const json& ip) {
-    return ip.is_object() && ip.contains("address") &&
-           ip["address"] == Ipv4Prefix{address, 32}.text();
+    return ip.is_object() && ip.contains("address") && ip["address"] == address.text();
   });
 }
 
@@ -84,12 +88,14 @@ CniResult<void> check(const Request& request, const NetworkConfig& config) {
     return fail(ErrorCode::unknown_container, fmt::format("'{}' is not attached to network '{}'",
                                                           request.attachment.text(), config.name));
   Problems problems;
-  if (!lists_address(config.prev_result, mine->address))
-    problems.push_back(
-        fmt::format("prevResult lacks the reserved address '{}/32'", mine->address.text()));
+  const Ipv4Prefix address = container_prefix(config, mine->address);
+  if (!lists_address(config.prev_result, address))
+    problems.push_back(fmt::format("prevResult lacks the reserved address '{}'", address.text()));
   TRY(look_at_forwarding(problems));
-  TRY(look_at_node(host_link_name(config.name, request.attachment), mine->address, problems));
-  TRY(look_at_container(request, mine->address, problems));
+  const std::string host_link = host_link_name(config.name, request.attachment);
+  TRY(look_at_node(config, host_link, mine->address, problems));
+  TRY(look_at_container(request, address, problems));
+  TRY(look_at_ports(config, request.attachment, mine->address, problems));
   if (problems.empty()) return {};
   return fail(ErrorCode::attachment_damaged,
               fmt::format("'{}' is not as ADD left it", request.attachment.text()),
@@ -104,11 +110,15 @@ CniResult<void> status(const NetworkConfig& config) {
   if (TRY(with_code(ErrorCode::not_available, pool.count_free())) == 0)
     return fail(ErrorCode::not_available,
                 fmt::format("no free address in range '{}'", config.range.text()));
-  TRY(with_code(ErrorCode::not_available, Socket::open()));
+  Socket node = TRY(with_code(ErrorCode::not_available, Socket::open()));
   Problems problems;
   TRY(look_at_forwarding(problems));
+  if (config.mode == Mode::bridge) {
+    TRY(require_bridge_netfilter());
+    TRY(with_code(ErrorCode::not_available, look_at_bridge(node, config, 0, problems)));
+  }
   const std::vector<Reservation> attached = TRY(pool.list());
-  if (!problems.empty() && !attached.empty())  // the first ADD switches it on
+  if (!problems.empty() && !attached.empty())  // the first ADD sets it up
     return fail(ErrorCode::limited_connectivity, joined(problems));
   return {};
 }

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 
 namespace conode::cni {
 namespace {
@@ -12,7 +14,12 @@ using nlohmann::json;
 
 constexpr int kLeastMtu = 68;  // RFC 791
 constexpr int kGreatestMtu = 65535;
+constexpr int kGreatestPort = 65535;
+constexpr std::array<std::string_view, 3> kProtocols{"tcp", "udp", "sctp"};
 constexpr int kLeastLength = 8;  // of the range: /8
+constexpr int kLongestBridged = 30;
+constexpr Ipv4Address kRoutedGateway{0xa9fe0101};  // 169.254.1.1
+constexpr const char* kAddress = "an IPv4 address";
 
 const json* member(const json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -110,6 +117,10 @@ bool is_network_name(const std::string& name) {
   return Attachment::parse(name + "/x").has_value();  // the same rule as a container's id
 }
 
+bool is_interface_name(const std::string& name) {
+  return Attachment::parse("x/" + name).has_value();
+}
+
 void read_name(Reader& reader, const json& document, NetworkConfig& config) {
   constexpr const char* kRule = "letters, digits, '_', '.' or '-', the first a letter or digit";
   const std::optional<std::string> name = reader.string(document, "name", "name", kRule);
@@ -131,16 +142,39 @@ void read_addressing(Reader& reader, const json& document, NetworkConfig& config
     if (!dir->starts_with('/')) reader.bad("ipam.data_dir", *dir, kPath);
     config.data_dir = *dir;
   }
-  constexpr const char* kAddress = "an IPv4 address";
-  if (const auto to = reader.parsed<Ipv4Address>(document, "gateway", "gateway", kAddress))
-    config.gateway = *to;
   config.node_address =
       reader.parsed<Ipv4Address>(document, "node_address", "node_address", kAddress);
 }
 
-void read_link(Reader& reader, const json& document, NetworkConfig& config) {
-  if (const json* mode = member(document, "mode"); mode != nullptr && *mode != "routed")
-    reader.bad("mode", *mode, "\"routed\"");
+// After mode and range, which say what it is where nothing is said.
+void read_gateway(Reader& reader, const json& document, NetworkConfig& config) {
+  const bool bridge = config.mode == Mode::bridge;
+  config.gateway = bridge ? Ipv4Address{config.range.network().value + 1} : kRoutedGateway;
+  if (const auto to = reader.parsed<Ipv4Address>(document, "gateway", "gateway", kAddress))
+    config.gateway = *to;
+  if (!bridge || config.range == NetworkConfig{}.range) return;  // the range is no range
+  if (config.range.length > kLongestBridged)
+    return reader.bad("ipam.range", config.range.text(), "/30 or larger in mode bridge");
+  const uint64_t place = config.gateway.value - uint64_t{config.range.network().value};
+  if (place == 0 || place >= config.range.size() - 1)
+    reader.bad("gateway", config.gateway.text(),
+               "an address of ipam.range in mode bridge, neither its first nor its last");
+}
+
+void read_mode(Reader& reader, const json& document, NetworkConfig& config) {
+  const json* mode = member(document, "mode");
+  if (mode != nullptr && *mode != "routed" && *mode != "bridge")
+    reader.bad("mode", *mode, "\"routed\" or \"bridge\"");
+  if (mode != nullptr && *mode == "bridge") config.mode = Mode::bridge;
+  constexpr const char* kRule =
+      "an interface's name: 1 to 15 characters without '/', ':' or spaces";
+  if (const auto name = reader.string(document, "bridge", "bridge", kRule)) {
+    if (!is_interface_name(*name)) reader.bad("bridge", *name, kRule);
+    config.bridge = *name;
+  }
+}
+
+void read_mtu(Reader& reader, const json& document, NetworkConfig& config) {
   const json* mtu = member(document, "mtu");
   if (mtu == nullptr) return;
   const auto in_bounds = [](const json& v) {
@@ -171,6 +205,53 @@ void read_valid_attachments(Reader& reader, const json& document, NetworkConfig&
   }
 }
 
+std::optional<PortMapping> read_port(const json& entry) {
+  const auto number = [&](const char* key) -> std::optional<uint16_t> {
+    const json* value = member(entry, key);
+    if (value == nullptr || !value->is_number_unsigned() || *value > kGreatestPort)
+      return std::nullopt;
+    return value->get<uint16_t>();
+  };
+  const auto text = [&](const char* key) -> std::optional<std::string> {
+    const json* value = member(entry, key);
+    if (value == nullptr) return "";
+    return value->is_string() ? std::optional(value->get<std::string>()) : std::nullopt;
+  };
+  const auto host = number("hostPort");
+  const auto container = number("containerPort");
+  auto protocol = text("protocol");
+  const auto address = text("hostIP");
+  if (!host || !container || *container == 0 || !protocol || !address) return std::nullopt;
+  for (char& c : *protocol) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (protocol->empty()) protocol = "tcp";
+  if (std::find(kProtocols.begin(), kProtocols.end(), *protocol) == kProtocols.end())
+    return std::nullopt;
+  PortMapping port{*protocol, *host, *container, std::nullopt};
+  if (address->empty() || *address == "0.0.0.0" || *address == "::") return port;
+  const Result<Ipv4Address> parsed = Ipv4Address::parse(*address);
+  if (!parsed) return std::nullopt;
+  port.host_address = *parsed;
+  return port;
+}
+
+void read_ports(Reader& reader, const json& document, NetworkConfig& config) {
+  constexpr const char* kKey = "runtimeConfig.portMappings";
+  const json* runtime = member(document, "runtimeConfig");
+  const json* list = runtime == nullptr ? nullptr : member(*runtime, "portMappings");
+  if (list == nullptr || list->is_null()) return;
+  if (!list->is_array()) return reader.bad(kKey, *list, "an array");
+  for (const json& entry : *list) {
+    const std::optional<PortMapping> port = read_port(entry);
+    if (!port) {
+      reader.bad(kKey, entry,
+                 "objects with 'hostPort' and 'containerPort' from 1 to 65535, 'protocol' tcp, udp "
+                 "or sctp, 'hostIP' an IPv4 address or absent");
+    } else if (port->host_port != 0) {  // 0: the runtime has no host port to ask for
+      config.ports.push_back(*port);
+    }
+  }
+}
+
 std::vector<std::string> unsupported_fields(const json& document) {
   std::vector<std::string> found;
   const auto note = [&](const char* key, const json& value, const char* advice) {
@@ -182,10 +263,6 @@ std::vector<std::string> unsupported_fields(const json& document) {
   const json* type = ipam == nullptr ? nullptr : member(*ipam, "type");
   if (type != nullptr && *type != json("") && *type != "conode")
     note("ipam.type", *type, "addresses are given by this plugin: leave it out");
-  const json* runtime = member(document, "runtimeConfig");
-  const json* ports = runtime == nullptr ? nullptr : member(*runtime, "portMappings");
-  if (ports != nullptr && !ports->empty())
-    note("runtimeConfig.portMappings", *ports, "hostPort is not supported: use a Service");
   return found;
 }
 
@@ -203,8 +280,12 @@ CniResult<NetworkConfig> parse_config(std::string_view text, Command command) {
   config.cni_version = document["cniVersion"].get<std::string>();
   Reader reader;
   read_name(reader, document, config);
+  read_mode(reader, document, config);
   read_addressing(reader, document, config);
-  read_link(reader, document, config);
+  read_gateway(reader, document, config);
+  read_mtu(reader, document, config);
+  // DEL and GC undo what was done, whatever is asked for now.
+  if (command == Command::add || command == Command::check) read_ports(reader, document, config);
   if (command == Command::gc) read_valid_attachments(reader, document, config);
   config.dns = reader.of_type(document, "dns", json::value_t::object, "an object");
   config.prev_result = reader.of_type(document, "prevResult", json::value_t::object, "an object");

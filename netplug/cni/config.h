@@ -18,13 +18,29 @@ inline constexpr const char* kNewestVersion = "1.1.0";
 // What VERSION answers; 0.x has another result format.
 [[nodiscard]] const std::vector<std::string>& supported_versions();
 
+// How containers are attached; README.md has a picture of each.
+enum class Mode { routed, bridge };
+
+// A port of the node that leads to one of the container. Source: CNI CONVENTIONS.md, capability
+// `portMappings`.
+struct PortMapping {
+  std::string protocol = "tcp";  // or udp, sctp
+  uint16_t host_port = 0;
+  uint16_t container_port = 0;
+  std::optional<Ipv4Address> host_address;  // absent: every address of the node
+  auto operator<=>(const PortMapping&) const = default;
+};
+
 struct NetworkConfig {
   std::string cni_version = kNewestVersion;
   std::string name;
-  Ipv4Prefix range;  // addresses of this node's containers
+  Mode mode = Mode::routed;
+  std::string bridge = "cnbr0";  // mode bridge: its name
+  Ipv4Prefix range;              // addresses of this node's containers
   std::string data_dir = "/var/lib/cni/conode";
   int mtu = 0;                                // bytes; 0: the kernel's 1500
-  Ipv4Address gateway{0xa9fe0101};            // 169.254.1.1
+  Ipv4Address gateway;                        // by default 169.254.1.1, or the range's first one
+  std::vector<PortMapping> ports;             // ADD, CHECK: without those whose host port is 0
   std::optional<Ipv4Address> node_address;    // source of what the node itself sends to containers
   nlohmann::json dns;                         // passed through; null where absent
   nlohmann::json prev_result;                 // null where absent

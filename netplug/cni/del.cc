@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "netplug/cni/address_pool.h"
+#include "netplug/cni/host_ports.h"
 #include "netplug/cni/naming.h"
 #include "netplug/cni/verbs.h"
 #include "netplug/link/link.h"
@@ -36,10 +37,11 @@ Result<void> delete_in_background(Socket& node, const std::string& link) {
   ::_exit(socket && delete_link(*socket, link) ? 0 : 1);
 }
 
-// The route goes before its address is free for another container.
+// The route goes before its address is free for another container. On a bridge there is none, and
+// who gets the address has the same hardware address as who had it (naming.h).
 Result<void> free_address(Socket& node, const std::optional<Link>& link, const AddressPool& pool,
                           const Reservation& reservation) {
-  if (link)
+  if (link && link->master == 0)
     TRY(delete_route(node, {.destination = {reservation.address, 32}, .link = link->index}));
   TRY(pool.release(reservation));
   return {};
@@ -52,7 +54,7 @@ CniResult<void> del(const Request& request, const NetworkConfig& config) {
   Socket node = TRY(Socket::open());
   const std::string name = host_link_name(config.name, request.attachment);
   const std::optional<Link> link = TRY(find_link(node, name));
-  Result<void> freed;
+  Result<void> freed = close_ports(config, request.attachment);
   Result<std::vector<Reservation>> reservations = pool.list();
   if (!reservations) freed = tl::make_unexpected(reservations.error());
   for (const Reservation& r : reservations.value_or(std::vector<Reservation>{}))

@@ -51,7 +51,11 @@ template <typename... Args>
 template <typename T>
 [[nodiscard]] CniResult<T> with_code(ErrorCode code, Result<T> result) {
   if (!result) return fail(code, result.error());
-  return take_value(result);
+  if constexpr (std::is_void_v<T>) {
+    return {};
+  } else {
+    return take_value(result);
+  }
 }
 
 // "a; b; c": all problems of one kind in one report.

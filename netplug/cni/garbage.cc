@@ -3,6 +3,7 @@
 #include <set>
 
 #include "netplug/cni/address_pool.h"
+#include "netplug/cni/host_ports.h"
 #include "netplug/cni/naming.h"
 #include "netplug/cni/verbs.h"
 #include "netplug/link/link.h"
@@ -18,7 +19,7 @@ void note(const Result<T>& done, Problems& problems) {
   if (!done) problems.push_back(done.error().message());
 }
 
-// Links first: an address is free when nothing routes to it any more.
+// Ports, then links: an address is free when nothing leads to it any more.
 Result<void> delete_stale_links(const NetworkConfig& config, Problems& problems) {
   Socket node = TRY(Socket::open());
   std::set<std::string> keep;
@@ -43,6 +44,7 @@ Result<void> free_stale_addresses(const NetworkConfig& config, Problems& problem
 
 CniResult<void> collect_garbage(const NetworkConfig& config) {
   Problems problems;
+  note(close_stale_ports(config), problems);
   note(delete_stale_links(config, problems), problems);
   note(free_stale_addresses(config, problems), problems);
   if (problems.empty()) return {};

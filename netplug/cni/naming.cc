@@ -37,4 +37,12 @@ MacPair mac_addresses(const std::string& network, const Attachment& attachment) 
           MacAddress::from_seed(hash(base + "/container"))};
 }
 
+MacAddress bridged_mac(const std::string& network, Ipv4Address address) {
+  return MacAddress::from_seed(hash(network + "/" + address.text()));
+}
+
+MacAddress bridge_mac(const std::string& network, const std::string& bridge) {
+  return MacAddress::from_seed(hash(network + "/bridge/" + bridge));
+}
+
 }  // namespace conode::cni

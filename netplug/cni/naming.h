@@ -21,6 +21,11 @@ struct MacPair {
   MacAddress host;
   MacAddress container;
 };
+// Mode bridge: of the container's end, by its address. Who gets an address that was another's has
+// its hardware address as well, so nobody's neighbour table is wrong.
+[[nodiscard]] MacAddress bridged_mac(const std::string& network, Ipv4Address address);
+// Of the bridge itself.
+[[nodiscard]] MacAddress bridge_mac(const std::string& network, const std::string& bridge);
 [[nodiscard]] MacPair mac_addresses(const std::string& network, const Attachment& attachment);
 
 }  // namespace conode::cni

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CNI operations in mode `routed`. Source: CNI specification 1.1, section 2, "CNI operations".
+// The CNI operations. Source: CNI specification 1.1, section 2, "CNI operations".
 //
-// Theory of operation. Each container has one veth pair and one /32 route, no bridge:
+// Theory of operation, mode `routed` (of mode `bridge`: node_bridge.cc). Each container has one
+// veth pair and one /32 route, no bridge:
 //
 //   container             169.254.1.1 (no interface has it: a permanent neighbour entry
 //   eth0 10.244.0.5/32    gives it the host end's hardware address, so nobody sends ARP)
@@ -42,5 +43,9 @@ namespace conode::cni {
 // The addresses of this network: <data_dir>/<name>.
 class AddressPool;
 [[nodiscard]] AddressPool pool_of(const NetworkConfig& config);
+
+// What the container's interface gets: the address alone, or in mode `bridge` with the range's
+// prefix, which is on the link.
+[[nodiscard]] Ipv4Prefix container_prefix(const NetworkConfig& config, Ipv4Address address);
 
 }  // namespace conode::cni

@@ -16,7 +16,8 @@ namespace {
 Link describe(rtnl_link* raw) {
   Link link{.index = ::rtnl_link_get_ifindex(raw),
             .mtu = static_cast<int>(::rtnl_link_get_mtu(raw)),
-            .up = (::rtnl_link_get_flags(raw) & IFF_UP) != 0};
+            .up = (::rtnl_link_get_flags(raw) & IFF_UP) != 0,
+            .master = ::rtnl_link_get_master(raw)};
   if (const char* name = ::rtnl_link_get_name(raw)) link.name = name;
   if (const char* kind = ::rtnl_link_get_type(raw)) link.kind = kind;
   if (nl_addr* mac = ::rtnl_link_get_addr(raw);
@@ -57,6 +58,7 @@ Result<bool> create_veth(Socket& socket, const VethPair& pair) {
   const nl::Ptr<rtnl_link> peer(::rtnl_link_veth_get_peer(link.get()));
   fill_in(link.get(), pair.name, pair.mac, pair.mtu);
   ::rtnl_link_set_flags(link.get(), IFF_UP);
+  if (pair.master != 0) ::rtnl_link_set_master(link.get(), pair.master);
   fill_in(peer.get(), pair.peer_name, pair.peer_mac, pair.mtu);
   if (pair.peer_netns != nullptr) ::rtnl_link_set_ns_fd(peer.get(), pair.peer_netns->fd());
   return create(socket, link.get(), what);

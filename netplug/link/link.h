@@ -21,6 +21,7 @@ struct Link {
   MacAddress mac;
   int mtu = 0;      // bytes
   bool up = false;  // IFF_UP: administratively
+  int master = 0;   // index of the bridge whose port it is; 0: of none
 };
 
 // The first end comes up at once; the peer cannot (ENOTCONN while the pair is being made): use
@@ -32,6 +33,7 @@ struct VethPair {
   std::optional<MacAddress> peer_mac;
   int mtu = 0;                        // bytes, both ends; 0: the kernel's 1500
   const Netns* peer_netns = nullptr;  // null: the socket's namespace
+  int master = 0;                     // index of the bridge that gets the first end; 0: of none
 };
 
 // False when there is a link of one of the two names already (its kind is not looked at).

@@ -2,6 +2,7 @@
 #include "netplug/link/route.h"
 
 #include <fmt/format.h>
+#include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
 #include "netplug/link/nl.h"
@@ -112,12 +113,13 @@ Result<std::vector<Route>> list_routes(Socket& socket) {
   return routes;
 }
 
-Result<bool> add_address(Socket& socket, int link, const Ipv4Prefix& address) {
+Result<bool> add_address(Socket& socket, int link, const Ipv4Prefix& address, PrefixRoute route) {
   const std::string what = fmt::format("add address '{}' to link {}", address.text(), link);
   const nl::Ptr<rtnl_addr> raw(::rtnl_addr_alloc());
   if (!raw) return code_failure(ENOMEM, what);
   ::rtnl_addr_set_ifindex(raw.get(), link);
   ::rtnl_addr_set_local(raw.get(), nl::address(address).get());
+  if (route == PrefixRoute::none) ::rtnl_addr_set_flags(raw.get(), IFA_F_NOPREFIXROUTE);
   nl_msg* built = nullptr;
   if (const int error = ::rtnl_addr_build_add_request(raw.get(), NLM_F_CREATE | NLM_F_EXCL, &built);
       error < 0)

@@ -30,8 +30,11 @@ struct Route {
 // Unicast and unreachable routes of the main table.
 [[nodiscard]] Result<std::vector<Route>> list_routes(Socket& socket);
 
+// Does the kernel add a route to the prefix with the address? (IFA_F_NOPREFIXROUTE)
+enum class PrefixRoute { kernel, none };
 // False when the link has that address already.
-[[nodiscard]] Result<bool> add_address(Socket& socket, int link, const Ipv4Prefix& address);
+[[nodiscard]] Result<bool> add_address(Socket& socket, int link, const Ipv4Prefix& address,
+                                       PrefixRoute route = PrefixRoute::kernel);
 [[nodiscard]] Result<std::vector<Ipv4Prefix>> list_addresses(Socket& socket, int link);
 
 // A permanent entry: `address` is never asked for by ARP on `link`. Replaces what was there.

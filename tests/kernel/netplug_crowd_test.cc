@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many at once, killed in the middle, and through the reference runtime library (cnitool).
 #include <sys/mount.h>
+#include <sys/wait.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -10,6 +11,8 @@
 
 #include "agent/base/command.h"
 #include "agent/base/file.h"
+#include "netplug/link/bridge.h"
+#include "netplug/link/route.h"
 #include "tests/support/cni_fixture.h"
 
 namespace conode::test {
@@ -92,6 +95,49 @@ TEST_F(NetplugCrowd, AKilledAddCanBeRepeatedAfterDel) {
     add(c);
     ASSERT_TRUE(call("DEL", c).ok());
   }
+}
+
+// ADDs and DELs killed anywhere, also those of host ports and on a bridge: what GC leaves is the
+// whole range.
+TEST_F(NetplugCrowd, NoAddressIsLostByKills) {
+  constexpr int kCapacity = 14;
+  const json small = {{"ipam", {{"range", "10.244.0.0/28"}}}};
+  std::mt19937_64 random(testing::UnitTest::GetInstance()->random_seed());
+  std::uniform_int_distribution<int64_t> instant(0, 4'000'000);
+  for (int round = 0; round < 120; ++round) {
+    json variant = small;
+    const json port = {{"hostPort", 8000 + round}, {"containerPort", 80}};
+    if (round % 3 == 1) variant["runtimeConfig"] = {{"portMappings", {port}}};
+    if (round % 3 == 2 && has_bridge_netfilter()) variant["mode"] = "bridge";
+    Container& c = container();
+    if (round % 2 == 0) (void)call("ADD", c, variant);
+    RunningPlugin plugin =
+        RunningPlugin::start(prepared(round % 2 == 0 ? "DEL" : "ADD", c, variant)).value();
+    wait_some(std::chrono::nanoseconds(instant(random)));
+    ASSERT_TRUE(plugin.process().kill(SIGKILL));
+    ASSERT_TRUE(plugin.wait());
+    if (round % 10 == 9) {
+      EXPECT_TRUE(call("GC", small).ok());
+    }
+  }
+  while (::wait(nullptr) > 0) continue;  // programs that were killed with the plugin: no failures
+  const CniAnswer collected = call("GC", small);
+  ASSERT_TRUE(collected.ok()) << collected.output;
+  EXPECT_THAT(list_dir(dir() + "/pool/test/ports").value_or(std::vector<std::string>{}),
+              testing::IsEmpty());
+  std::vector<Container*> crowd;
+  std::set<std::string> addresses;
+  while (crowd.size() < kCapacity) {
+    crowd.push_back(&container());
+    addresses.insert(add(*crowd.back(), small).text());
+  }
+  EXPECT_THAT(addresses, SizeIs(kCapacity));
+  EXPECT_EQ(call("ADD", container(), small).code(), 11);
+  for (const Container* c : crowd) EXPECT_TRUE(call("DEL", *c, small).ok());
+  wait_for_background();
+  Socket node = Socket::open().value();
+  EXPECT_TRUE(delete_link(node, "cnbr0"));
+  EXPECT_TRUE(set_route(node, {.destination = Ipv4Prefix::parse(kRange).value()}));
 }
 
 TEST_F(NetplugCrowd, CnitoolDrivesIt) {

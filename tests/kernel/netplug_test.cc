@@ -141,12 +141,11 @@ TEST_F(Netplug, DelSucceedsWhateverIsGone) {
 
 TEST_F(Netplug, DelAcceptsAConfigurationThatAddRefused) {
   Container& c = container();
-  const json ports = {
-      {"runtimeConfig", {{"portMappings", {{{"hostPort", 80}, {"containerPort", 80}}}}}}};
-  const CniAnswer refused = call("ADD", c, ports);
+  const json masquerading = {{"ipMasq", true}};
+  const CniAnswer refused = call("ADD", c, masquerading);
   EXPECT_EQ(refused.code(), 2) << refused.output;
-  EXPECT_THAT(refused.output, HasSubstr("portMappings"));
-  EXPECT_TRUE(call("DEL", c, ports).ok());
+  EXPECT_THAT(refused.output, HasSubstr("ipMasq"));
+  EXPECT_TRUE(call("DEL", c, masquerading).ok());
 }
 
 TEST_F(Netplug, DelFreesRouteAndAddressAtOnce) {

@@ -120,6 +120,7 @@ std::vector<std::string> CniFixture::reserved() const {
   std::vector<std::string> names =
       list_dir(dir() + "/pool/test").value_or(std::vector<std::string>{});
   std::erase(names, "next");
+  std::erase(names, "ports");
   return names;
 }
 

@@ -62,6 +62,21 @@ TEST_F(Pool, SmallRangesAreUsedWhole) {
   EXPECT_EQ(taken(pool("10.1.0.9/32"), 2), "none");
 }
 
+TEST_F(Pool, NeverGivesTheExcludedAddress) {
+  const AddressPool p(directory(), Ipv4Prefix::parse("10.1.0.0/29").value(),
+                      Ipv4Address::parse("10.1.0.1").value());
+  EXPECT_EQ(p.capacity(), 5U);
+  std::set<std::string> addresses;
+  for (int i = 0; i < 5; ++i) addresses.insert(taken(p, i));
+  EXPECT_EQ(addresses.count("10.1.0.1"), 0U);
+  EXPECT_THAT(addresses, SizeIs(5));
+  EXPECT_EQ(taken(p, 6), "none");
+  EXPECT_EQ(p.count_free().value(), 0U);
+  const AddressPool outside(directory(), Ipv4Prefix::parse("10.1.0.0/29").value(),
+                            Ipv4Address::parse("10.1.0.7").value());
+  EXPECT_EQ(outside.capacity(), 6U);
+}
+
 TEST_F(Pool, OnlyTheHolderReleases) {
   const AddressPool p = pool();
   const auto address = p.reserve(holder(1)).value();

@@ -116,6 +116,32 @@ TEST(Config, TakesEveryField) {
   EXPECT_THAT(config.unsupported, IsEmpty());
 }
 
+TEST(Config, BridgeHasTheRangesFirstAddress) {
+  const NetworkConfig config =
+      parse_config(conf({{"mode", "bridge"}}).dump(), Command::add).value();
+  EXPECT_EQ(config.mode, Mode::bridge);
+  EXPECT_EQ(config.bridge, "cnbr0");
+  EXPECT_EQ(config.gateway.text(), "10.1.2.1");
+  const json more = {{"mode", "bridge"}, {"bridge", "br7"}, {"gateway", "10.1.2.254"}};
+  const NetworkConfig other = parse_config(conf(more).dump(), Command::add).value();
+  EXPECT_EQ(other.bridge, "br7");
+  EXPECT_EQ(other.gateway.text(), "10.1.2.254");
+}
+
+TEST(Config, ReadsHostPortsWhereTheyMatter) {
+  const json mappings = {
+      {{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "TCP"}, {"hostIP", ""}},
+      {{"hostPort", 53}, {"containerPort", 5353}, {"protocol", "udp"}, {"hostIP", "10.0.0.7"}},
+      {{"hostPort", 0}, {"containerPort", 9}}};
+  const std::string text = conf({{"runtimeConfig", {{"portMappings", mappings}}}}).dump();
+  EXPECT_THAT(parse_config(text, Command::add).value().ports,
+              ElementsAre(PortMapping{"tcp", 8080, 80, std::nullopt},
+                          PortMapping{"udp", 53, 5353, Ipv4Address::parse("10.0.0.7").value()}));
+  const std::string bad = conf({{"runtimeConfig", {{"portMappings", "8080"}}}}).dump();
+  EXPECT_FALSE(parse_config(bad, Command::add));
+  EXPECT_TRUE(parse_config(bad, Command::del)) << "what was done is undone, whatever is asked for";
+}
+
 TEST(Config, ReportsAllProblemsAtOnce) {
   const json more = {{"mtu", 5}, {"mode", "magic"}, {"ipam", {{"range", 4}}}};
   const auto config = parse_config(conf(more).dump(), Command::add);
@@ -174,6 +200,14 @@ TEST(Naming, IsStableAndDistinct) {
   EXPECT_EQ(macs.size(), 10000U);
   EXPECT_NE(host_link_name("a", {"c", "eth0"}), host_link_name("a", {"c", "eth1"}));
   EXPECT_NE(host_link_prefix("a"), host_link_prefix("b"));
+}
+
+TEST(Naming, BridgedHardwareAddressesFollowTheAddress) {
+  const Ipv4Address one = Ipv4Address::parse("10.1.2.3").value();
+  const Ipv4Address other = Ipv4Address::parse("10.1.2.4").value();
+  EXPECT_EQ(bridged_mac("n", one), bridged_mac("n", one));
+  EXPECT_NE(bridged_mac("n", one), bridged_mac("n", other));
+  EXPECT_NE(bridge_mac("n", "a"), bridge_mac("n", "b"));
 }
 
 TEST(Plugin, AnswersVersionWithTheCallersVersion) {
