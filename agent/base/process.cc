@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -45,8 +46,13 @@ struct ChildFailure {
   ::_exit(127);
 }
 
+// To the defaults, but for what nohup(1) and its like have ignored. SIGPIPE we ignore ourselves.
 void reset_signals() {
-  for (int s = 1; s < NSIG; ++s) ::signal(s, SIG_DFL);  // NOLINT(bugprone-unused-return-value)
+  for (int s = 1; s < NSIG; ++s) {
+    struct sigaction now {};
+    if (s != SIGPIPE && ::sigaction(s, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) continue;
+    ::signal(s, SIG_DFL);  // NOLINT(bugprone-unused-return-value)
+  }
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -63,6 +69,8 @@ void reset_signals() {
   if (plan.affinity != nullptr && ::sched_setaffinity(0, sizeof(cpu_set_t), plan.affinity) != 0)
     give_up(plan.report, "sched_setaffinity");
   if (plan.working_dir != nullptr && ::chdir(plan.working_dir) != 0) give_up(plan.report, "chdir");
+  // Libraries open descriptors without O_CLOEXEC; before Linux 5.11 those stay open.
+  (void)::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
   for (const auto& [number, ours] : plan.fds)
     if (::dup2(ours, number) < 0) give_up(plan.report, "dup2");
   ::execvpe(plan.argv[0], plan.argv.data(), plan.envp.empty() ? environ : plan.envp.data());
@@ -148,7 +156,9 @@ Result<Process> Process::spawn(const ProcessOptions& options) {
   moved.clear();  // the child's end of the report pipe must be the only one
 
   ChildFailure message;
-  const ssize_t n = ::read(report_read.get(), &message, sizeof message);
+  ssize_t n = 0;
+  do n = ::read(report_read.get(), &message, sizeof message);
+  while (n < 0 && errno == EINTR);
   if (n == static_cast<ssize_t>(sizeof message))
     return code_failure(message.error,
                         fmt::format("start '{}': {}", options.argv[0], message.step.data()));

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstdlib>
 
 #include "agent/base/file.h"
 #include "agent/base/log.h"
@@ -14,6 +15,8 @@
 #include "agent/bundle/bundle.h"
 #include "agent/cli/session.h"
 #include "agent/job/cleanup.h"
+#include "agent/launch/launcher.h"
+#include "netplug/uplink/tun.h"
 
 namespace conode::cli {
 namespace {
@@ -22,6 +25,15 @@ Result<void> refuse_root() {
   if (::geteuid() != 0) return {};
   return failure("start a cluster as root: the sandbox's root would be the machine's",
                  "run conode as the user of the job");
+}
+
+// What runs in a job's HPC part ends with it.
+Result<void> refuse_nesting() {
+  if (std::getenv(job::kPartVariable) == nullptr) return {};
+  const char* job = std::getenv("CONODE_JOB");
+  return failure(
+      fmt::format("start a cluster inside the HPC part of job '{}'", job != nullptr ? job : "?"),
+      "leave its shell or command first");
 }
 
 Result<bundle::Bundle> usable_bundle(const config::Config& config) {
@@ -54,6 +66,15 @@ uint64_t machine_memory() {
          static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+// The machine's CPUs without `mask`, kernel list format.
+std::string online_but(const cpu_set_t& mask) {
+  const std::string online = read_file("/sys/devices/system/cpu/online").value_or("");
+  Result<CpuSet> cpus = CpuSet::parse(online);
+  if (!cpus) return {};
+  for (const int cpu : CpuSet(mask).to_vector()) cpus->remove(cpu);
+  return cpus->to_string();
+}
+
 // A label value: letters, digits, '-', '_' and '.', at most 63.
 std::string host_label() {
   std::array<char, 64> name{};
@@ -66,26 +87,94 @@ std::string host_label() {
   return label.empty() ? "unknown" : label;
 }
 
+// The address of this node from which rank 0's "tcp://ADDRESS:PORT" is reached.
+Result<std::string> own_address(const std::string& root_endpoint) {
+  constexpr std::string_view kScheme = "tcp://";
+  const size_t colon = root_endpoint.rfind(':');
+  if (!root_endpoint.starts_with(kScheme) || colon <= kScheme.size())
+    return failure(fmt::format("read the ticket: endpoint '{}'", root_endpoint));
+  return launch::address_towards(root_endpoint.substr(kScheme.size(), colon - kScheme.size()));
+}
+
 Result<kubernetes::ClusterLayout> layout(const config::Config& config,
                                          const job::AgentOptions& options,
                                          const bundle::Bundle& bundle) {
+  const job::Membership& own = options.membership;
   kubernetes::ClusterLayout c;
+  c.rank = own.rank;
+  c.nodes = own.size;
+  c.node_name = fmt::format("n{}", own.rank);
   c.host_name = host_label();
-  c.node_address = TRY(kubernetes::address_in(config.network().node_prefix(), 1));
+  c.node_prefix = config.network().node_prefix();
+  c.node_address = TRY(kubernetes::address_in(c.node_prefix, own.rank + 1));
   c.pod_prefix = config.network().pod_prefix();
-  c.node_pods = TRY(kubernetes::node_pod_prefix(c.pod_prefix, 0));
+  c.node_pods = TRY(kubernetes::node_pod_prefix(c.pod_prefix, own.rank));
   c.service_prefix = config.network().service_prefix();
   c.cluster_domain = config.kubernetes().cluster_domain();
-  c.hpc_cpus = options.hpc.cpus;
+  c.reserved_cpus = online_but(options.k8s.mask);
   constexpr uint64_t kMilli = 1000;
   const auto machine = static_cast<uint64_t>(::sysconf(_SC_NPROCESSORS_ONLN));
   c.reserved_milli_cpus =
       kMilli * (machine - std::min(machine, static_cast<uint64_t>(CPU_COUNT(&options.k8s.mask))));
   c.reserved_memory = machine_memory() - std::min(machine_memory(), options.k8s.memory);
   c.max_pods = static_cast<int>(config.kubernetes().max_pods());
+  // The relay carries packets whole, whatever the fabric's MTU is.
+  c.pod_mtu = config.network().mtu() != 0 ? static_cast<int>(config.network().mtu())
+              : own.size > 1              ? kRelayMtu
+                                          : 0;
   for (const bundle::Component& component : bundle.manifest.components)
     if (component.name == "kubernetes") c.kubernetes_version = component.version;
   return c;
+}
+
+// What the nodes of a job have in common.
+void set_common(job::AgentOptions& o, const config::Config& config) {
+  if (config.network().mtu() != 0) o.mtu = static_cast<int>(config.network().mtu());
+  o.wanted_enforcement = config::level_name(config.enforcement().level());
+  o.carrier_udp = config.network().carrier() == config::Network::UDP;
+  o.encrypt = config.network().encryption() == config::Network::AES_GCM;
+  o.missing_node = static_cast<job::MissingNode>(config.allocation().missing_node());
+  o.node_timeout = config::node_timeout(config);
+  o.ready_within = std::chrono::duration_cast<std::chrono::seconds>(config::ready_timeout(config));
+  o.stop_grace = config::stop_timeout(config);
+}
+
+launch::Options launch_options(const config::Config& config) {
+  const config::Allocation& a = config.allocation();
+  launch::Options o;
+  o.hosts.assign(a.hosts().begin(), a.hosts().end());
+  o.nodes = o.hosts.empty() ? a.nodes() : static_cast<uint32_t>(o.hosts.size()) + 1;
+  o.ssh_config = a.ssh_config();
+  o.address = config.network().address();
+  const bool ssh = a.launcher() == config::Allocation::SSH ||
+                   (a.launcher() == config::Allocation::AUTO && !o.hosts.empty());
+  if (o.nodes > 1) o.kind = ssh ? launch::Kind::ssh : launch::Kind::local;
+  return o;
+}
+
+// What this node gives: bundle, plan, level.
+Result<void> set_node(job::AgentOptions& o, const config::Config& config) {
+  const bundle::Bundle bundle = TRY(usable_bundle(config));
+  o.bundle_dir = bundle.path;
+  const Topology topology = TRY(allocation_topology());
+  const Plan plan = TRY(plan_for(config, topology));
+  for (const std::string& warning : plan.warnings) log::warning("{}", warning);
+  o.shared_core = plan.shared;
+  o.hpc = enforced(plan.hpc);
+  o.k8s = enforced(plan.k8s);
+  if (!plan.hpc.cpus.empty()) o.hpc_topology_xml = TRY(topology.restricted_xml(plan.hpc.cpus));
+  o.layout = TRY(layout(config, o, bundle));
+  return {};
+}
+
+// For the other agents: what the user has said, but for paths that they shall find like this one.
+std::string config_of_others(const config::Config& config, const std::string& bundle_dir) {
+  config::Config others = config;
+  others.clear_images();
+  others.clear_allocation();
+  others.mutable_network()->clear_address();
+  others.set_bundle(bundle_dir);
+  return others.SerializeAsString();
 }
 
 }  // namespace
@@ -93,31 +182,46 @@ Result<kubernetes::ClusterLayout> layout(const config::Config& config,
 Result<job::AgentOptions> agent_options(const config::Config& config,
                                         const std::string& default_name) {
   TRY(refuse_root());
+  TRY(refuse_nesting());
   job::AgentOptions o;
   o.job = config.job().empty() ? batch_job_name() : config.job();
   if (o.job.empty()) o.job = default_name;
   TRY(job::check_job_name(o.job));
   o.state_base = state_base(config);
+  TRY(job::check_path_length(o.state_base, o.job));
   TRY(job::prepare_base(o.state_base, config.allow_network_file_system()));
   o.libexec_dir = TRY(libexec_dir());
   TRY(sweep_first(o.state_base, o.libexec_dir, o.job));
-  const bundle::Bundle bundle = TRY(usable_bundle(config));
-  o.bundle_dir = bundle.path;
-
-  const Topology topology = TRY(allocation_topology());
-  const Plan plan = TRY(plan_for(config, topology));
-  for (const std::string& warning : plan.warnings) log::warning("{}", warning);
-  o.wanted_enforcement = config::level_name(config.enforcement().level());
-  o.shared_core = plan.shared;
-  o.hpc = enforced(plan.hpc);
-  o.k8s = enforced(plan.k8s);
-  if (!plan.hpc.cpus.empty()) o.hpc_topology_xml = TRY(topology.restricted_xml(plan.hpc.cpus));
-  o.layout = TRY(layout(config, o, bundle));
-  if (config.network().mtu() != 0) o.mtu = static_cast<int>(config.network().mtu());
+  set_common(o, config);
+  o.launch = launch_options(config);
+  o.membership.size = o.launch.nodes;
+  TRY(set_node(o, config));
+  o.config = config_of_others(config, o.bundle_dir);
   o.api_port = static_cast<uint16_t>(config.kubernetes().api_port());
   o.images.assign(config.images().begin(), config.images().end());
-  o.ready_within = std::chrono::duration_cast<std::chrono::seconds>(config::ready_timeout(config));
-  o.stop_grace = config::stop_timeout(config);
+  return o;
+}
+
+Result<job::AgentOptions> agent_options(const agent::Ticket& ticket) {
+  TRY(refuse_root());
+  config::Config config;
+  if (!config.ParseFromString(ticket.config()))
+    return failure("read the ticket: bad configuration");
+  job::AgentOptions o;
+  o.membership = {.rank = ticket.rank(),
+                  .size = ticket.size(),
+                  .address = TRY(own_address(ticket.root_endpoint())),
+                  .root_endpoint = ticket.root_endpoint(),
+                  .secret = TRY(bus::Secret::from_bytes(ticket.secret()))};
+  o.job = fmt::format("{}.n{}", ticket.job(), ticket.rank());
+  TRY(job::check_job_name(o.job));
+  o.state_base = state_base(config);
+  TRY(job::prepare_base(o.state_base, config.allow_network_file_system()));
+  o.libexec_dir = TRY(libexec_dir());
+  TRY(job::sweep(o.state_base, o.libexec_dir, o.job));
+  set_common(o, config);
+  TRY(set_node(o, config));
+  o.images_awaited = ticket.images();
   return o;
 }
 

@@ -8,6 +8,7 @@
 #include "agent/base/result.h"
 #include "agent/config/config.h"
 #include "agent/job/node_agent.h"
+#include "agent/proto/agent.pb.h"
 #include "agent/topology/plan.h"
 #include "agent/topology/topology.h"
 
@@ -22,9 +23,12 @@ namespace conode::cli {
 // This node's topology, as far as the allocation goes.
 [[nodiscard]] Result<Topology> allocation_topology();
 
-// Everything the agent needs. Sweeps what dead agents of the user left, and makes nothing.
+// Everything rank 0's agent needs. Sweeps what dead agents of the user left, and makes nothing.
 // `default_name`: the job's, outside of any batch system.
 [[nodiscard]] Result<job::AgentOptions> agent_options(const config::Config& config,
                                                       const std::string& default_name);
+
+// The same for the agent of another node, from what rank 0 has given it.
+[[nodiscard]] Result<job::AgentOptions> agent_options(const agent::Ticket& ticket);
 
 }  // namespace conode::cli

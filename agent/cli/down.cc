@@ -30,17 +30,18 @@ int tell_audit(const Session& session, const std::string& job, double seconds,
   return left.empty() ? 0 : kFailed;
 }
 
-Result<int> sweep_dead(const Session& session, const job::FoundJob& job) {
-  constexpr std::chrono::milliseconds kGrace{1000};
+Result<int> sweep_dead(const Session& session, const std::string& base, const job::FoundJob& job) {
   const auto begun = std::chrono::steady_clock::now();
-  TRY(job::remove_job(job, TRY(libexec_dir()), kGrace));
+  const std::string libexec = TRY(libexec_dir());
+  job::SweepReport swept = TRY(job::sweep(base, libexec, job.job));
+  if (!swept.failures.empty()) return tl::make_unexpected(std::move(swept.failures.front()));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
   return tell_audit(session, job.job, took.count(), job::audit(job));
 }
 
 Result<int> down(const Session& session, const config::Config& config) {
   const job::FoundJob job = TRY(chosen_job(config));
-  if (!job.alive) return sweep_dead(session, job);
+  if (!job.alive) return sweep_dead(session, state_base(config), job);
   const agent::DownReply reply = TRY(job::request_down(job.path + "/agent.sock"));
   // Ours, after the agent's own: it looks at the agent's end too.
   std::vector<std::string> left(reply.left().begin(), reply.left().end());

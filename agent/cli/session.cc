@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/base/file.h"
+#include "agent/base/log.h"
 
 namespace conode::cli {
 namespace {
@@ -29,6 +30,7 @@ bool Session::load(config::Config* config) {
     report(*this, Error{{}, config::to_string(problem), problem.remedy}, kUsage);
   if (!loaded.problems.empty()) exit_code = kUsage;
   *config = std::move(loaded.config);
+  log::set_level(static_cast<log::Level>(config->log().level()));
   return loaded.problems.empty();
 }
 
@@ -78,6 +80,10 @@ Result<job::FoundJob> chosen_job(const config::Config& config) {
   std::string wanted = config.job();
   if (wanted.empty()) wanted = from_environment("CONODE_JOB");
   if (wanted.empty()) wanted = batch_job_name();
+  // Nodes of a job besides rank 0 are chosen by their whole name only.
+  std::erase_if(jobs, [&](const job::FoundJob& job) {
+    return job.instance && job.instance->rank > 0 && job.job != wanted;
+  });
   std::string names;
   for (job::FoundJob& job : jobs) {
     if (job.job == wanted || (wanted.empty() && jobs.size() == 1)) return std::move(job);

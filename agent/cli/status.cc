@@ -36,6 +36,9 @@ void print_text(const agent::StatusReply& s) {
   fmt::print("  user ids    {}\n",
              s.subordinate_ids() ? "own and subordinate" : "own only (no subordinate ids)");
   fmt::print("  uplink      {}\n", s.uplink());
+  for (const agent::Node& node : s.nodes())
+    fmt::print("  node {:<7}{}: {}{}\n", node.name(), node.host(), node.state(),
+               node.trouble().empty() ? "" : "; " + node.trouble());
   print_part("HPC", s.hpc());
   print_part("Kubernetes", s.kubernetes());
   fmt::print("\n{:<26}{:<12}{:>8}{:>10}{:>10}\n", "SERVICE", "STATE", "PID", "RESTARTS", "READY");

@@ -83,9 +83,13 @@ void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job
   ::setsid();
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int fd : {0, 1, 2}) ::dup2(null.get(), fd);
-  ::signal(SIGPIPE, SIG_IGN);
-  options.progress = [pipe](const job::Progress& p) {
-    (void)write_all(pipe, to_line(p) + "\n", "progress");
+  // Who waits for us may be interrupted: then nobody wants the cluster.
+  options.progress = [pipe, told = true](const job::Progress& p) mutable {
+    if (told && !write_all(pipe, to_line(p) + "\n", "progress")) {
+      told = false;
+      ::kill(::getpid(), SIGTERM);
+    }
+    if (p.ready) told = false;
   };
   const Result<job::Outcome> outcome = job::run_agent(std::move(options));
   const Error* failure = !outcome           ? &outcome.error()
@@ -104,7 +108,7 @@ void up(Session& session, job::AgentOptions options) {
     session.exit_code = report(session, errno_failure("pipe").value());
     return;
   }
-  const UniqueFd read_end(fds[0]);
+  UniqueFd read_end(fds[0]);
   UniqueFd write_end(fds[1]);
   const std::string job = options.job;
   const pid_t pid = ::fork();  // no threads yet
@@ -112,7 +116,10 @@ void up(Session& session, job::AgentOptions options) {
     session.exit_code = report(session, errno_failure("start the agent: fork").value());
     return;
   }
-  if (pid == 0) run_in_background(std::move(options), write_end.get());
+  if (pid == 0) {
+    read_end.reset();
+    run_in_background(std::move(options), write_end.get());
+  }
   write_end.reset();
   follow_agent(session, read_end, job);
 }

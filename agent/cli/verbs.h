@@ -11,6 +11,7 @@ namespace conode::cli {
 
 struct Session;
 
+void add_agent(CLI::App& app, Session& session);
 void add_up(CLI::App& app, Session& session);
 void add_exec(CLI::App& app, Session& session);
 void add_down(CLI::App& app, Session& session);

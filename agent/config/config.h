@@ -86,6 +86,9 @@ struct LoadResult {
 [[nodiscard]] inline std::chrono::milliseconds stop_timeout(const Config& config) {
   return std::chrono::milliseconds(config.timeouts().stop());
 }
+[[nodiscard]] inline std::chrono::milliseconds node_timeout(const Config& config) {
+  return std::chrono::milliseconds(config.allocation().node_timeout());
+}
 
 // "auto", "controllers", "grouped", "affinity".
 [[nodiscard]] std::string level_name(Enforcement::Level level);

@@ -33,6 +33,10 @@ std::string placeholder(const Key& key) {
       return "SHARE";
     case schema::PREFIX:
       return "PREFIX";
+    case schema::HOST:
+      return "HOST";
+    case schema::ADDRESS:
+      return "ADDRESS";
     default:
       return "N";
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/config/value.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -80,9 +81,23 @@ Result<Value> parse_prefix_value(const Key& key, std::string_view text) {
   return Value(format_prefix(*prefix));
 }
 
+// What ssh takes as its destination, and never as an option.
+bool is_host(std::string_view text) {
+  constexpr size_t kLongest = 255;
+  return !text.empty() && text.size() <= kLongest && text.front() != '-' &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+}
+
+bool is_address(std::string_view text) {
+  in_addr parsed{};
+  return ::inet_pton(AF_INET, std::string(text).c_str(), &parsed) == 1;
+}
+
 bool fits(schema::Kind kind, std::string_view text) {
   if (kind == schema::NAME) return is_job_name(text);
   if (kind == schema::DOMAIN) return is_domain(text);
+  if (kind == schema::HOST) return is_host(text);
+  if (kind == schema::ADDRESS) return is_address(text);
   return !text.empty() && text.size() < PATH_MAX;
 }
 
@@ -227,6 +242,10 @@ std::string expectation(const Key& key) {
       return fmt::format("an IPv4 prefix, length /{} to /{}", options.min(), options.max());
     case schema::DOMAIN:
       return "a DNS name in lower case";
+    case schema::HOST:
+      return "[USER@]HOST without blanks";
+    case schema::ADDRESS:
+      return "an IPv4 address";
     default:
       return between("a whole number");
   }

@@ -117,7 +117,7 @@ Finding app_armor() {
   return {"AppArmor", Verdict::missing, "restricts unprivileged user namespaces",
           "user namespaces have no capabilities without a profile",
           "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0   # or an AppArmor profile "
-          "with 'userns,' for conode-init"};
+          "with 'userns,' for conode"};
 }
 
 }  // namespace

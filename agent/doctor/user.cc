@@ -80,8 +80,8 @@ Finding mapping_programs() {
     const bool setuid = ::stat(path.c_str(), &st) == 0 && (st.st_mode & S_ISUID) != 0;
     const bool capable = ::getxattr(path.c_str(), "security.capability", nullptr, 0) > 0;
     if (!setuid && !capable)
-      return {"newuidmap", Verdict::degraded, fmt::format("'{}' has no privilege", path),
-              "only your own id is mapped: pods that run as another user fail",
+      return {"newuidmap", Verdict::missing, fmt::format("'{}' has no privilege", path),
+              "no cluster starts: your subordinate ids cannot be mapped",
               fmt::format("chmod u+s {}", path)};
   }
   return {"newuidmap", Verdict::ok, "installed, with privilege", {}, {}};

@@ -105,9 +105,8 @@ Result<void> end_sandbox(const Instance& instance) {
   return {};
 }
 
-bool owned_by_others(const std::string& path) {
-  // A first, cheap try shows whether subordinate ids own something in the tree.
-  return !remove_tree(path);
+Result<void> remove_as_root(const std::string& path, const std::string& libexec_dir) {
+  return sandbox::remove_as_namespace_root(path, libexec_dir, TRY(id_map_of_user()));
 }
 
 }  // namespace
@@ -133,16 +132,19 @@ Result<void> remove_job(const FoundJob& job, const std::string& libexec_dir,
   const auto step = [&](const char* what) {
     return fmt::format("remove job '{}': {}", job.job, what);
   };
+  // What one step cannot remove is no reason to leave the rest.
+  Result<void> outcome;
+  const auto note = [&](const char* what, const auto& done) {
+    if (!done && outcome) outcome = tl::make_unexpected(Error(done.error()).wrap(step(what)));
+  };
   if (job.instance) {
-    TRY_AS(step("HPC part"), end_hpc_processes(*job.instance, grace));
-    TRY_AS(step("sandbox"), end_sandbox(*job.instance));
-    if (!job.instance->cgroup.empty())
-      TRY_AS(step("cgroups"), remove_job_cgroups(job.instance->cgroup));
+    note("HPC part", end_hpc_processes(*job.instance, grace));
+    note("sandbox", end_sandbox(*job.instance));
+    if (!job.instance->cgroup.empty()) note("cgroups", remove_job_cgroups(job.instance->cgroup));
   }
-  if (exists(job.path) && owned_by_others(job.path))
-    TRY_AS(step("state"),
-           sandbox::remove_as_namespace_root(job.path, libexec_dir, TRY(id_map_of_user())));
-  return {};
+  if (exists(job.path) && !remove_tree(job.path))  // subordinate ids own something in it
+    note("state", remove_as_root(job.path, libexec_dir));
+  return outcome;
 }
 
 std::vector<std::string> audit(const FoundJob& job) {
@@ -164,12 +166,16 @@ Result<SweepReport> sweep(const std::string& base, const std::string& libexec_di
   SweepReport report;
   for (const FoundJob& job : TRY(find_jobs(base))) {
     if (!only.empty() && job.job != only) continue;
-    const Result<std::optional<UniqueFd>> lock = try_lock(job.path);
-    if (lock && !*lock) {
-      report.alive.push_back(job.job);
+    const Result<std::optional<DeadJob>> dead = take_dead(base, job.job);
+    if (!dead) {
+      report.failures.push_back(dead.error());
       continue;
     }
-    if (Result<void> removed = remove_job(job, libexec_dir, kGrace); removed)
+    if (!*dead) {
+      if (exists(job.path)) report.alive.push_back(job.job);
+      continue;
+    }
+    if (Result<void> removed = remove_job((*dead)->found, libexec_dir, kGrace); removed)
       report.removed.push_back(job.job);
     else
       report.failures.push_back(std::move(removed).error());

@@ -24,14 +24,15 @@ Result<std::optional<Delegation>> usable_delegation(const AgentOptions& options)
   return find_delegation();
 }
 
-Result<Enforced> enforce(const AgentOptions& options, const std::optional<Delegation>& delegation) {
+Result<Enforced> enforce(const AgentOptions& options, const std::optional<Delegation>& delegation,
+                         const std::string& cgroup_name) {
   const auto wanted = enforcement_from_string(options.wanted_enforcement);  // empty: auto
   Enforced result;
   if (wanted == EnforcementLevel::affinity) return result;
   result.reason = "no delegated cgroup v2 directory (a batch hook of conode would give one)";
   if (delegation) {
     const JobCgroups cgroups =
-        TRY(JobCgroups::create(*delegation, options.job, wanted.value_or(delegation->level())));
+        TRY(JobCgroups::create(*delegation, cgroup_name, wanted.value_or(delegation->level())));
     result.level = cgroups.level;
     result.reason.clear();
     if (result.level != EnforcementLevel::controllers)

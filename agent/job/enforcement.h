@@ -27,6 +27,7 @@ struct Enforced {
 // Makes the job's cgroups for the highest level that this node gives, or fails where that is not
 // the one asked for. At level `controllers` the parts' cores and memory are limited.
 [[nodiscard]] Result<Enforced> enforce(const AgentOptions& options,
-                                       const std::optional<Delegation>& delegation);
+                                       const std::optional<Delegation>& delegation,
+                                       const std::string& cgroup_name);
 
 }  // namespace conode::job

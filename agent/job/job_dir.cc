@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -39,6 +42,7 @@ constexpr std::array<NetworkFileSystem, 8> kNetworkFileSystems{{{0x6969, "NFS"},
 
 std::string to_json(const Instance& i) {
   const json object = {{"job", i.job},
+                       {"rank", i.rank},
                        {"instance", i.instance},
                        {"pid", i.pid},
                        {"init_pid", i.init_pid},
@@ -56,10 +60,11 @@ std::string to_json(const Instance& i) {
 Result<Instance> instance_from_json(const std::string& text) {
   try {
     const json o = json::parse(text);
-    return Instance{o.at("job"),      o.at("instance"),        o.at("pid"),
-                    o.at("init_pid"), o.at("init_start_time"), o.at("enforcement"),
-                    o.at("hpc_cpus"), o.at("k8s_cpus"),        o.at("shared_core"),
-                    o.at("cgroup"),   o.at("bundle"),          o.at("api_port")};
+    return Instance{o.at("job"),         o.at("rank"),     o.at("instance"),
+                    o.at("pid"),         o.at("init_pid"), o.at("init_start_time"),
+                    o.at("enforcement"), o.at("hpc_cpus"), o.at("k8s_cpus"),
+                    o.at("shared_core"), o.at("cgroup"),   o.at("bundle"),
+                    o.at("api_port")};
   } catch (const json::exception& e) {
     return failure(fmt::format("read instance.json: {}", e.what()));
   }
@@ -90,12 +95,11 @@ Result<void> check_job_name(const std::string& job) {
                  "letters, digits, '.', '_' and '-', at most 48, beginning with a letter or digit");
 }
 
-Result<void> prepare_base(const std::string& base, bool allow_network) {
-  if (base.empty() || base[0] != '/')
-    return failure(fmt::format("use the state directory '{}': not an absolute path", base),
-                   "set --state-dir to an absolute path");
-  TRY_AS("make the state directory", make_dirs(base));
-  const UniqueFd dir = TRY(open_at(AT_FDCWD, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+namespace {
+
+// A directory of somebody else's could hold anything: programs for us to run, pids for us to kill.
+Result<UniqueFd> open_base(const std::string& base) {
+  UniqueFd dir = TRY(open_at(AT_FDCWD, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   struct stat st {};
   if (::fstat(dir.get(), &st) != 0) return errno_failure(fmt::format("stat '{}'", base));
   if (st.st_uid != ::geteuid())
@@ -104,18 +108,62 @@ Result<void> prepare_base(const std::string& base, bool allow_network) {
         "set --state-dir to a directory of your own");
   if ((st.st_mode & 0077U) != 0 && ::fchmod(dir.get(), 0700) != 0)
     return errno_failure(fmt::format("make '{}' private", base));
+  return dir;
+}
+
+// Held while a job's directory is made or one without an agent is taken, so that nobody sees half
+// of either. For moments only.
+Result<UniqueFd> lock_base(const std::string& base) {
+  UniqueFd dir = TRY(open_base(base));
+  while (::flock(dir.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return errno_failure(fmt::format("lock '{}'", base));
+  return dir;
+}
+
+// Locks of open file descriptions (fcntl(2)): they can be asked for without being taken, and a
+// child that has the descriptor holds them, too.
+struct flock whole_file() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+bool is_busy(int error) { return error == EAGAIN || error == EACCES; }
+
+}  // namespace
+
+Result<void> prepare_base(const std::string& base, bool allow_network) {
+  if (base.empty() || base[0] != '/')
+    return failure(fmt::format("use the state directory '{}': not an absolute path", base),
+                   "set --state-dir to an absolute path");
+  TRY_AS("make the state directory", make_dirs(base));
+  TRY(open_base(base));
   if (!allow_network) return check_file_system(base);
   return {};
+}
+
+Result<void> check_path_length(const std::string& base, const std::string& job) {
+  constexpr std::string_view kLongest =
+      "/run/kubelet-device-plugins.sock";  // of our sockets' names
+  const size_t length = base.size() + 1 + job.size() + kLongest.size();
+  if (length < sizeof(sockaddr_un::sun_path)) return {};
+  return failure(fmt::format("use the state directory '{}': with job '{}' its sockets' paths have "
+                             "{} characters, {} too many",
+                             base, job, length, length - sizeof(sockaddr_un::sun_path) + 1),
+                 "set --state-dir to a shorter path, or --job to a shorter name");
 }
 
 Result<JobDir> JobDir::create(const std::string& base, const std::string& job) {
   TRY(check_job_name(job));
   std::string path = base + "/" + job;
+  const UniqueFd base_lock = TRY(lock_base(base));
   TRY(make_dir(path));
   UniqueFd lock =
       TRY(open_at(AT_FDCWD, path + "/" + kLockName, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK)
+  struct flock wanted = whole_file();
+  if (::fcntl(lock.get(), F_OFD_SETLK, &wanted) != 0) {
+    if (is_busy(errno))
       return failure(fmt::format("start job '{}': it is running already ('{}')", job, path),
                      "use it, end it with 'conode down', or name another with --job");
     return errno_failure(fmt::format("lock '{}'", path));
@@ -129,35 +177,59 @@ Result<void> JobDir::write(const Instance& instance) const {
   return replace_file(path_ + "/" + kInstanceName, to_json(instance));
 }
 
+namespace {
+
+// Only who knows that no agent lives may say so.
+Result<bool> has_agent(const std::string& job_path) {
+  const Result<UniqueFd> lock = open_at(AT_FDCWD, job_path + "/" + kLockName, O_RDWR | O_NOFOLLOW);
+  if (!lock) {
+    if (lock.error().is(std::errc::no_such_file_or_directory)) return false;
+    return tl::make_unexpected(lock.error());
+  }
+  struct flock asked = whole_file();
+  if (::fcntl(lock->get(), F_OFD_GETLK, &asked) != 0)
+    return errno_failure(fmt::format("look at the lock of '{}'", job_path));
+  return asked.l_type != F_UNLCK;
+}
+
+std::optional<Instance> read_instance(const std::string& job_path) {
+  const Result<std::string> text = read_file(job_path + "/" + kInstanceName);
+  if (!text) return std::nullopt;
+  Result<Instance> instance = instance_from_json(*text);
+  if (!instance) return std::nullopt;
+  return std::move(*instance);
+}
+
+}  // namespace
+
 Result<std::vector<FoundJob>> find_jobs(const std::string& base) {
   std::vector<FoundJob> found;
   if (!exists(base)) return found;
+  TRY(open_base(base));
   for (const std::string& name : TRY(list_dir(base))) {
     if (!check_job_name(name)) continue;
-    FoundJob job{name, fmt::format("{}/{}", base, name), false, {}};
+    const std::string path = fmt::format("{}/{}", base, name);
     std::error_code ignored;
-    if (!std::filesystem::is_directory(job.path, ignored)) continue;
-    const Result<std::optional<UniqueFd>> lock = try_lock(job.path);
-    job.alive = lock && !*lock;
-    if (const Result<std::string> text = read_file(job.path + "/" + kInstanceName); text)
-      if (Result<Instance> instance = instance_from_json(*text); instance)
-        job.instance = std::move(*instance);
-    found.push_back(std::move(job));
+    if (!std::filesystem::is_directory(path, ignored)) continue;
+    const bool alive = TRY_AS(fmt::format("look at job '{}'", name), has_agent(path));
+    found.push_back({name, path, alive, read_instance(path)});
   }
   return found;
 }
 
-Result<std::optional<UniqueFd>> try_lock(const std::string& job_path) {
-  Result<UniqueFd> lock = open_at(AT_FDCWD, job_path + "/" + kLockName, O_RDWR | O_NOFOLLOW);
-  if (!lock) {
-    if (lock.error().is(std::errc::no_such_file_or_directory))
-      return std::optional<UniqueFd>(UniqueFd());  // died before it made the lock
-    return tl::make_unexpected(std::move(lock).error());
+Result<std::optional<DeadJob>> take_dead(const std::string& base, const std::string& job) {
+  const UniqueFd base_lock = TRY(lock_base(base));
+  const std::string path = fmt::format("{}/{}", base, job);
+  if (!exists(path)) return std::optional<DeadJob>{};
+  // Without a lock: it died before it made one.
+  UniqueFd lock =
+      TRY(open_at(AT_FDCWD, path + "/" + kLockName, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  struct flock wanted = whole_file();
+  if (::fcntl(lock.get(), F_OFD_SETLK, &wanted) != 0) {
+    if (is_busy(errno)) return std::optional<DeadJob>{};
+    return errno_failure(fmt::format("lock '{}'", path));
   }
-  if (::flock(lock->get(), LOCK_EX | LOCK_NB) == 0)
-    return std::optional<UniqueFd>(std::move(*lock));
-  if (errno == EWOULDBLOCK) return std::optional<UniqueFd>{};
-  return errno_failure(fmt::format("lock '{}'", job_path));
+  return DeadJob{{job, path, false, read_instance(path)}, std::move(lock)};
 }
 
 std::optional<uint64_t> process_start_time(int pid) {

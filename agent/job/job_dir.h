@@ -16,6 +16,7 @@ namespace conode::job {
 // What the command line needs to know of a job without asking its agent; `instance.json`.
 struct Instance {
   std::string job;
+  uint32_t rank = 0;             // of the node among those of its job
   std::string instance;          // random: tells this run from an earlier one of the same name
   int pid = 0;                   // of the agent
   int init_pid = 0;              // of the sandbox's init
@@ -43,6 +44,9 @@ struct Instance {
 // 48, beginning with a letter or a digit.
 [[nodiscard]] Result<void> check_job_name(const std::string& job);
 
+// Refuses a state directory in which paths of sockets would be too long (unix(7)).
+[[nodiscard]] Result<void> check_path_length(const std::string& base, const std::string& job);
+
 class JobDir {
  public:
   // Makes `<base>/<job>` and takes its lock. Fails where an agent holds it; what a dead one left
@@ -51,8 +55,6 @@ class JobDir {
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] Result<void> write(const Instance& instance) const;
-  // Keeps the lock over exec(2), for an agent that starts as another program.
-  [[nodiscard]] int lock_fd() const { return lock_.get(); }
 
  private:
   JobDir(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
@@ -68,11 +70,18 @@ struct FoundJob {
   std::optional<Instance> instance;  // absent: died before it wrote it
 };
 
-// All jobs of the user below `base`; none where it does not exist.
+// All jobs of the user below `base`; none where it does not exist. Fails where it is not the
+// user's.
 [[nodiscard]] Result<std::vector<FoundJob>> find_jobs(const std::string& base);
 
-// The lock of a job whose agent is gone; empty optional where one holds it.
-[[nodiscard]] Result<std::optional<UniqueFd>> try_lock(const std::string& job_path);
+// A job whose agent is gone, held against everyone else who would start or remove it.
+struct DeadJob {
+  FoundJob found;
+  UniqueFd lock;
+};
+// Empty where an agent (or somebody who removes it) has it, or there is none.
+[[nodiscard]] Result<std::optional<DeadJob>> take_dead(const std::string& base,
+                                                       const std::string& job);
 
 // Start time of a process, in clock ticks since boot; absent where there is none.
 [[nodiscard]] std::optional<uint64_t> process_start_time(int pid);

@@ -13,15 +13,19 @@ struct Row {
   Transition transition;
 };
 
-constexpr std::array<Row, 11> kTable{{
+constexpr std::array<Row, 15> kTable{{
     {State::starting, Event::sandbox_up, {State::starting, Action::start_services}},
     {State::starting, Event::cluster_ready, {State::running, Action::announce}},
     {State::starting, Event::failed, {State::stopping, Action::stop}},
     {State::starting, Event::service_failed, {State::stopping, Action::stop}},
     {State::starting, Event::sandbox_lost, {State::stopping, Action::stop}},
+    {State::starting, Event::node_missing, {State::stopping, Action::stop}},
+    {State::starting, Event::root_lost, {State::stopping, Action::stop}},
     {State::starting, Event::stop_requested, {State::stopping, Action::stop}},
     {State::running, Event::service_failed, {State::running, Action::report}},
     {State::running, Event::sandbox_lost, {State::stopping, Action::stop}},
+    {State::running, Event::node_missing, {State::stopping, Action::stop}},
+    {State::running, Event::root_lost, {State::stopping, Action::stop}},
     {State::running, Event::workload_ended, {State::stopping, Action::stop}},
     {State::running, Event::stop_requested, {State::stopping, Action::stop}},
     {State::stopping, Event::cleaned, {State::ended, Action::quit}},

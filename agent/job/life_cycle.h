@@ -15,6 +15,8 @@ enum class Event : uint8_t {
   failed,          // the bring-up cannot succeed
   service_failed,  // one service will not run again
   sandbox_lost,    // the init ended
+  node_missing,    // another node did not come, or is lost, and that is not to be survived
+  root_lost,       // on another node: rank 0 is gone
   workload_ended,  // the command of `conode exec`
   stop_requested,  // `conode down`, a signal
   cleaned,

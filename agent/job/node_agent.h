@@ -5,17 +5,17 @@
 
 #include <sched.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/base/result.h"
-#include "agent/job/job_dir.h"
+#include "agent/bus/keys.h"
 #include "agent/kubernetes/cluster.h"
-#include "agent/sandbox/id_map.h"
+#include "agent/launch/launcher.h"
 
 namespace conode::job {
 
@@ -35,8 +35,26 @@ struct Progress {
   bool ready = false;
 };
 
+// This node among those of its job.
+struct Membership {
+  uint32_t rank = 0;
+  uint32_t size = 1;
+  std::string address;                // of this node on the fabric; rank 0: the launcher says it
+  std::string root_endpoint;          // rank 0's bus; unused at rank 0
+  std::optional<bus::Secret> secret;  // the job's; absent on a job of one node
+};
+
+// A node that does not come, or is lost.
+enum class MissingNode : uint8_t { fail, wait, go_on };
+
 struct AgentOptions {
-  std::string job;
+  std::string job;  // of rank r > 0: "<job>.n<r>"
+  Membership membership;
+  launch::Options launch;  // rank 0
+  std::string config;      // serialized config.Config, for the other nodes' agents
+  MissingNode missing_node = MissingNode::fail;
+  std::chrono::milliseconds node_timeout{60000};
+  size_t images_awaited = 0;  // from rank 0, on the other nodes
   std::string state_base;
   std::string bundle_dir;
   std::string libexec_dir;
@@ -47,6 +65,8 @@ struct AgentOptions {
   EnforcedPart k8s;
   std::string hpc_topology_xml;  // for HWLOC_XMLFILE; empty: none
   int mtu = 1500;
+  bool carrier_udp = false;
+  bool encrypt = false;
   kubernetes::ClusterLayout layout;
   std::vector<std::string> images;  // OCI archives or layouts, imported at start
   std::chrono::seconds ready_within{120};

@@ -72,8 +72,9 @@ void Workload::wait_for_end() {
 void Workload::forward(int signal) {
   constexpr std::chrono::seconds kPatience{10};
   // The terminal has sent SIGINT to the whole foreground process group already.
-  const bool seen = signal == SIGINT && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp();
-  if (!seen) (void)process_.kill(signal);
+  // What it does with it is between the two: an interpreter goes on.
+  if (signal == SIGINT && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp()) return;
+  (void)process_.kill(signal);
   patience_.expires_after(kPatience);
   patience_.async_wait([this](const boost::system::error_code& error) {
     if (!error) (void)process_.kill(SIGKILL);

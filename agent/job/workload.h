@@ -27,6 +27,7 @@ class Workload {
       const std::string& cgroup_path, std::function<void(int exit_code)> ended);
 
   [[nodiscard]] bool running() const { return running_; }
+  [[nodiscard]] pid_t pid() const { return process_.pid(); }
 
   // A signal meant for the job: the command gets it, and 10 s to end.
   void forward(int signal);

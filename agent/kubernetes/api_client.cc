@@ -99,8 +99,7 @@ asio::awaitable<Result<void>> ApiClient::wait_ready() {
   for (;;) {
     HttpRequest get = request("GET", "/readyz");
     const Result<HttpResponse> answer = co_await services::http_request(link_, std::move(get));
-    if (!answer) co_return tl::make_unexpected(answer.error());
-    if (answer->status == 200) co_return Result<void>{};
+    if (answer && answer->status == 200) co_return Result<void>{};
     co_await wait_for_next_poll();
   }
 }
@@ -108,38 +107,43 @@ asio::awaitable<Result<void>> ApiClient::wait_ready() {
 asio::awaitable<Result<void>> ApiClient::create(std::string path, std::string object) {
   constexpr unsigned kConflict = 409;
   constexpr int kAttempts = 100;
-  for (int attempt = 1;; ++attempt) {
+  for (int attempt = 1;;) {
     HttpRequest post = request("POST", path);
     post.body = object;
     const Result<HttpResponse> answer = co_await services::http_request(link_, std::move(post));
-    if (!answer) co_return tl::make_unexpected(answer.error());
+    if (!answer) {  // it is being restarted: the caller has a deadline
+      co_await wait_for_next_poll();
+      continue;
+    }
     if (answer->status / 100 == 2 || answer->status == kConflict) co_return Result<void>{};
     // What a new API server makes by itself (ranges of cluster IPs, namespaces) may come later.
-    if (attempt == kAttempts)
+    if (attempt++ == kAttempts)
       co_return failure(fmt::format("create object at {}: status {}: {}", path, answer->status,
                                     answer->body.substr(0, 400)));
     co_await wait_for_next_poll();
   }
 }
 
-asio::awaitable<Result<void>> ApiClient::wait_node_ready(std::string node) {
-  bool ready = false;
-  while (!ready) {
-    HttpRequest watch =
-        request("GET", fmt::format("/api/v1/nodes?watch=1&fieldSelector=metadata.name%3D{}", node));
-    std::function<bool(const std::string&)> look = [&ready](const std::string& line) {
+asio::awaitable<Result<void>> ApiClient::watch_nodes(
+    std::function<void(const std::string&, bool)> on_change) {
+  for (;;) {
+    HttpRequest watch = request("GET", "/api/v1/nodes?watch=1");
+    std::function<bool(const std::string&)> look = [&on_change](const std::string& line) {
       const json event = json::parse(line, nullptr, false);
-      ready = event.is_object() && is_ready(event.value("object", json::object()));
-      return !ready;
+      if (!event.is_object() || !event.contains("object")) return true;
+      const json& node = event["object"];
+      const std::string name = node.value(json::json_pointer("/metadata/name"), "");
+      on_change(name, event.value("type", "") != "DELETED" && is_ready(node));
+      return true;
     };
     const Result<HttpResponse> ended =
         co_await services::http_follow(link_, std::move(watch), std::move(look));
-    if (!ended && !ready) co_return tl::make_unexpected(ended.error());
+    // Ends by the server's timeout after minutes, or by its restart: the supervisor's to report.
     if (ended && ended->status != 200)
-      co_return failure(fmt::format("watch node {}: status {}: {}", node, ended->status,
-                                    ended->body.substr(0, 400)));
+      co_return failure(
+          fmt::format("watch the nodes: status {}: {}", ended->status, ended->body.substr(0, 400)));
+    co_await wait_for_next_poll();
   }
-  co_return Result<void>{};
 }
 
 }  // namespace conode::kubernetes

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
@@ -26,11 +27,14 @@ class ApiClient {
   // Creates the object at its collection's `path`; one that is there already is left as it is.
   boost::asio::awaitable<Result<void>> create(std::string path, std::string object);
 
-  // Returns when the API server says "ok" at /readyz.
+  // Returns when the API server says "ok" at /readyz; as the others, it waits for a server that is
+  // not there.
   boost::asio::awaitable<Result<void>> wait_ready();
 
-  // Returns when the node's condition Ready is True.
-  boost::asio::awaitable<Result<void>> wait_node_ready(std::string node);
+  // Calls `on_change` with each node's name and whether its condition Ready is True, first for all
+  // there are, then for each change, until the API server is gone for good.
+  boost::asio::awaitable<Result<void>> watch_nodes(
+      std::function<void(const std::string& name, bool ready)> on_change);
 
  private:
   [[nodiscard]] services::HttpRequest request(std::string method, std::string target) const;

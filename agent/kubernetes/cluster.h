@@ -14,9 +14,11 @@
 namespace conode::kubernetes {
 
 struct ClusterLayout {
-  int rank = 0;
+  uint32_t rank = 0;
+  uint32_t nodes = 1;  // of the job
   std::string node_name = "n0";
   std::string host_name;                     // of the machine, a label of the node
+  std::string node_prefix = "10.88.0.0/16";  // of all nodes
   std::string node_address = "10.88.0.1";    // in the sandbox
   std::string pod_prefix = "10.244.0.0/16";  // of the cluster
   std::string node_pods = "10.244.0.0/24";   // of this node
@@ -24,10 +26,11 @@ struct ClusterLayout {
   std::string cluster_domain = "cluster.local";
   uint16_t api_port = 6443;          // in the sandbox
   std::string level = "affinity";    // enforcement level
-  std::string hpc_cpus;              // kernel list format; reserved away from pods
+  std::string reserved_cpus;         // kernel list format: all but the Kubernetes part's
   uint64_t reserved_milli_cpus = 0;  // machine minus the Kubernetes part
   uint64_t reserved_memory = 0;      // bytes: machine minus the Kubernetes part
   int max_pods = 110;
+  int pod_mtu = 0;  // bytes; 0: the kernel's 1500
   std::string kubernetes_version = "v1.37.2";
 };
 
@@ -35,7 +38,7 @@ struct ClusterLayout {
 [[nodiscard]] Result<std::string> address_in(const std::string& prefix, uint32_t index);
 
 // Pod prefix of a rank: its /24 of the cluster's pod prefix.
-[[nodiscard]] Result<std::string> node_pod_prefix(const std::string& cluster_prefix, int rank);
+[[nodiscard]] Result<std::string> node_pod_prefix(const std::string& cluster_prefix, uint32_t rank);
 
 // Path below the state directory -> content, of every file that the services read. No secrets:
 // certificates and kubeconfigs are kubeadm's.
@@ -48,6 +51,16 @@ struct ClusterLayout {
 // The services of a control plane node, in the order in which they are listed to users.
 [[nodiscard]] std::vector<services::ServiceSpec> control_plane_services(
     const ClusterLayout& layout);
+
+// The services with which another node starts; kubelet_service() follows when its join material is
+// there, proxy_service() when the API server is.
+[[nodiscard]] std::vector<services::ServiceSpec> worker_services(const ClusterLayout& layout);
+[[nodiscard]] services::ServiceSpec kubelet_service(const ClusterLayout& layout);
+[[nodiscard]] services::ServiceSpec proxy_service(const ClusterLayout& layout);
+
+// What the node of `rank` (1 and up) needs: path below rank 0's state directory, which its service
+// "kubeadm" writes -> path below the node's own.
+[[nodiscard]] std::map<std::string, std::string> join_material(uint32_t rank);
 
 // CoreDNS, to be started when bootstrap_objects() are there: its rights are among them.
 [[nodiscard]] services::ServiceSpec dns_service();

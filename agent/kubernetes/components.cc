@@ -24,11 +24,30 @@ std::string etcd_socket() { return fmt::format("unix://{}/etcd.sock", kRun); }
 
 std::string program(const char* name) { return fmt::format("{}/{}", kBundlePath, name); }
 
+using Words = std::vector<std::string>;
+
+// A certificate for a kubelet's port, and its identity towards the API server.
+Words node_identity(const ClusterLayout& c, uint32_t rank) {
+  const std::string name = fmt::format("n{}", rank);
+  const std::string address = address_in(c.node_prefix, rank + 1).value_or("");
+  return {"--",
+          fmt::format("--serving={}/{}-serving", kPki, name),
+          name,
+          address,
+          "--",
+          fmt::format("--out={}/{}.conf", kEtc, name),
+          "kubeconfig",
+          "user",
+          fmt::format("--config={}/kubeadm.yaml", kEtc),
+          "--client-name=system:node:" + name,
+          "--org=system:nodes"};
+}
+
 // Certificates, kubeconfigs, and the seed of etcd (agent/bundle/recipe/kubernetes/seed.go).
 ServiceSpec certificates(const ClusterLayout& c) {
   const std::string config = fmt::format("--config={}/kubeadm.yaml", kEtc);
   const std::string dir = fmt::format("--kubeconfig-dir={}", kEtc);
-  const auto user = [&](const char* name, const char* file) -> std::vector<std::string> {
+  const auto user = [&](const char* name, const char* file) -> Words {
     return {"--",   fmt::format("--out={}/{}", kEtc, file), "kubeconfig", "user",
             config, fmt::format("--client-name={}", name)};
   };
@@ -38,18 +57,21 @@ ServiceSpec certificates(const ClusterLayout& c) {
                "init", "phase", "kubeconfig", "all", config, dir},
       .ready = ReadyWhenCompleted{},
   };
-  const auto serving = [](const char* name, std::vector<std::string> hosts) {
+  const auto serving = [](const char* name, Words hosts) {
     hosts.insert(hosts.begin(), {"--", fmt::format("--serving={}/{}-serving", kPki, name)});
     return hosts;
   };
-  const std::vector<std::string> seed{"--", fmt::format("--seed={}/seed.json", kBundlePath),
-                                      etcd_socket()};
+  const Words seed{"--", fmt::format("--seed={}/seed.json", kBundlePath), etcd_socket()};
   for (const auto& segment :
        {user("system:kube-proxy", "kube-proxy.conf"), user("coredns", "coredns.conf"),
         serving("kubelet", {c.node_name, c.node_address}),
         serving("controller-manager", {"localhost", "127.0.0.1"}),
         serving("scheduler", {"localhost", "127.0.0.1"}), seed})
     spec.argv.insert(spec.argv.end(), segment.begin(), segment.end());
+  for (uint32_t rank = 1; rank < c.nodes; ++rank) {
+    const Words identity = node_identity(c, rank);
+    spec.argv.insert(spec.argv.end(), identity.begin(), identity.end());
+  }
   return spec;
 }
 
@@ -155,7 +177,9 @@ ServiceSpec scheduler() {
           .ready = ReadyByHttp{"127.0.0.1", 10259, "/healthz", true}};
 }
 
-ServiceSpec kubelet(const ClusterLayout& c) {
+}  // namespace
+
+ServiceSpec kubelet_service(const ClusterLayout& c) {
   return {
       .name = "kubelet",
       .argv = {program("kubelet"), fmt::format("--kubeconfig={}/kubelet.conf", kEtc),
@@ -163,19 +187,17 @@ ServiceSpec kubelet(const ClusterLayout& c) {
                "--node-ip=" + c.node_address, "--root-dir=/var/lib/kubelet",
                fmt::format("--node-labels=conode.io/rank={},conode.io/host={}", c.rank,
                            c.host_name)},
-      .after = {"containerd", "kubeadm"},
+      .after = c.rank == 0 ? Words{"containerd", "kubeadm"} : Words{"containerd"},
       .ready = ReadyByHttp{"127.0.0.1", 10248, "/healthz", false}};
 }
 
-ServiceSpec kube_proxy(const ClusterLayout& c) {
+ServiceSpec proxy_service(const ClusterLayout& c) {
   return {.name = "kube-proxy",
           .argv = {program("kube-proxy"), fmt::format("--config={}/kube-proxy.yaml", kEtc),
                    "--hostname-override=" + c.node_name},
-          .after = {"kube-apiserver"},
+          .after = c.rank == 0 ? Words{"kube-apiserver"} : Words{},
           .ready = ReadyByHttp{"127.0.0.1", 10256, "/healthz", false}};
 }
-
-}  // namespace
 
 ServiceSpec dns_service() {
   return {.name = "coredns",
@@ -185,8 +207,19 @@ ServiceSpec dns_service() {
 }
 
 std::vector<ServiceSpec> control_plane_services(const ClusterLayout& c) {
-  return {certificates(c),       etcd(),      containerd(), api_server(c),
-          controller_manager(c), scheduler(), kubelet(c),   kube_proxy(c)};
+  return {certificates(c),       etcd(),      containerd(),       api_server(c),
+          controller_manager(c), scheduler(), kubelet_service(c), proxy_service(c)};
+}
+
+std::vector<ServiceSpec> worker_services(const ClusterLayout& /*layout*/) { return {containerd()}; }
+
+std::map<std::string, std::string> join_material(uint32_t rank) {
+  const std::string name = fmt::format("n{}", rank);
+  return {{"pki/ca.crt", "pki/ca.crt"},
+          {fmt::format("pki/{}-serving.crt", name), "pki/kubelet-serving.crt"},
+          {fmt::format("pki/{}-serving.key", name), "pki/kubelet-serving.key"},
+          {fmt::format("etc/{}.conf", name), "etc/kubelet.conf"},
+          {"etc/kube-proxy.conf", "etc/kube-proxy.conf"}};
 }
 
 std::vector<std::string> service_environment(const ClusterLayout& c) {

@@ -73,8 +73,8 @@ std::string kubelet_config(const ClusterLayout& c, const std::string& dns) {
       {"systemReserved",
        {{"cpu", fmt::format("{}m", c.reserved_milli_cpus)},
         {"memory", fmt::format("{}", c.reserved_memory)}}}};
-  if (controllers && !c.hpc_cpus.empty()) {
-    config["reservedSystemCPUs"] = c.hpc_cpus;
+  if (controllers && !c.reserved_cpus.empty()) {
+    config["reservedSystemCPUs"] = c.reserved_cpus;
     config["cpuManagerPolicy"] = "static";
     config["systemReserved"].erase("cpu");
   }
@@ -146,9 +146,10 @@ SystemdCgroup = false
 }
 
 std::string cni_config(const ClusterLayout& c) {
-  const json plugin = {{"type", "conode-cni"},
-                       {"mode", "routed"},
-                       {"ipam", {{"range", c.node_pods}, {"data_dir", in_state("cni")}}}};
+  json plugin = {{"type", "conode-cni"},
+                 {"mode", "routed"},
+                 {"ipam", {{"range", c.node_pods}, {"data_dir", in_state("cni")}}}};
+  if (c.pod_mtu != 0) plugin["mtu"] = c.pod_mtu;
   const json list = {{"cniVersion", "1.1.0"}, {"name", "conode"}, {"plugins", {plugin}}};
   return list.dump(1) + "\n";
 }
@@ -163,9 +164,9 @@ Result<std::string> address_in(const std::string& prefix, uint32_t index) {
   return boost::asio::ip::address_v4(base + index).to_string();
 }
 
-Result<std::string> node_pod_prefix(const std::string& cluster_prefix, int rank) {
+Result<std::string> node_pod_prefix(const std::string& cluster_prefix, uint32_t rank) {
   constexpr uint32_t kPodsPerNode = 256;
-  return TRY(address_in(cluster_prefix, kPodsPerNode * static_cast<uint32_t>(rank))) + "/24";
+  return TRY(address_in(cluster_prefix, kPodsPerNode * rank)) + "/24";
 }
 
 Result<std::map<std::string, std::string>> configuration_files(const ClusterLayout& layout) {

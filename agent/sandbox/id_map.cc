@@ -2,8 +2,10 @@
 #include "agent/sandbox/id_map.h"
 
 #include <fmt/format.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <shadow/subid.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -42,6 +44,22 @@ Result<std::string> user_name(uid_t uid) {
   return std::string(entry.pw_name);
 }
 
+// In a user namespace of our own, of which the mappers' setuid bits mean nothing, we may be allowed
+// to do it ourselves.
+bool may_map_any_id() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  constexpr uint32_t kNeeded = (1U << CAP_SETUID) | (1U << CAP_SETGID);
+  return ::syscall(SYS_capget, &header, data.data()) == 0 &&
+         (data[0].effective & kNeeded) == kNeeded;
+}
+
+Result<void> write_ranges(pid_t pid, const char* file, const std::vector<IdRange>& ranges) {
+  std::string lines;
+  for (const IdRange& r : ranges) lines += fmt::format("{} {} {}\n", r.inside, r.outside, r.count);
+  return write_value(fmt::format("/proc/{}/{}", pid, file), lines);
+}
+
 Result<Process> spawn_mapper(const char* program, pid_t pid, const std::vector<IdRange>& ranges) {
   std::vector<std::string> argv{find_program(program), std::to_string(pid)};
   for (const IdRange& r : ranges)
@@ -75,11 +93,11 @@ Result<IdMap> id_map_of_user() {
 }
 
 Result<void> write_id_map(pid_t pid, const IdMap& map) {
-  if (!map.subordinate) {
-    const std::string proc = fmt::format("/proc/{}/", pid);
-    TRY(write_value(proc + "setgroups", "deny"));
-    TRY(write_value(proc + "uid_map", fmt::format("0 {} 1", map.uids.at(0).outside)));
-    return write_value(proc + "gid_map", fmt::format("0 {} 1", map.gids.at(0).outside));
+  const bool directly = may_map_any_id();
+  if (!map.subordinate) TRY(write_value(fmt::format("/proc/{}/setgroups", pid), "deny"));
+  if (!map.subordinate || directly) {
+    TRY(write_ranges(pid, "uid_map", map.uids));
+    return write_ranges(pid, "gid_map", map.gids);
   }
   Process uids = TRY(spawn_mapper("newuidmap", pid, map.uids));
   Process gids = TRY(spawn_mapper("newgidmap", pid, map.gids));

@@ -28,8 +28,8 @@ struct IdMap {
 // says) where they and newuidmap(1) exist; the single id otherwise.
 [[nodiscard]] Result<IdMap> id_map_of_user();
 
-// Writes the maps of `pid`'s fresh user namespace: by newuidmap/newgidmap, or directly for a
-// single id (then with setgroups denied).
+// Writes the maps of `pid`'s fresh user namespace: directly for a single id (then with setgroups
+// denied) or where we have CAP_SETUID and CAP_SETGID, by newuidmap/newgidmap else.
 [[nodiscard]] Result<void> write_id_map(pid_t pid, const IdMap& map);
 
 }  // namespace conode

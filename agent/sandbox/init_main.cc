@@ -18,6 +18,7 @@
 #include <array>
 #include <csignal>
 #include <map>
+#include <sstream>
 
 #include "agent/base/file.h"
 #include "agent/base/process.h"
@@ -25,6 +26,7 @@
 #include "agent/sandbox/init_mounts.h"
 #include "agent/sandbox/protocol.h"
 #include "netplug/link/sandbox_network.h"
+#include "netplug/uplink/tun.h"
 
 namespace conode::sandbox {
 namespace {
@@ -65,6 +67,20 @@ Result<void> settle_in_cgroup(bool controllers) {
   return {};
 }
 
+// The relay's TUN device: its queues go to the agent, whose relay reads and writes them.
+Result<void> open_relay_device(const Settings& settings) {
+  TunOptions options;
+  options.queues = std::stoul(settings.at("tun_queues"));
+  if (options.queues == 0) return {};
+  options.node_address = settings.at("node_address");
+  std::istringstream routes(settings.at("tun_routes"));
+  for (std::string route; std::getline(routes, route, ',');) options.routes.push_back(route);
+  TunQueues tun = TRY(open_tun(options));
+  uint32_t queue = 0;
+  for (UniqueFd& fd : tun.fds) TRY(send(kControlFd, {Kind::tun, queue++, 0, {}, std::move(fd)}));
+  return {};
+}
+
 Result<void> set_up(const Settings& settings) {
   const std::string& level = settings.at("level");
   const std::string& host_name = settings.at("hostname");
@@ -82,6 +98,7 @@ Result<void> set_up(const Settings& settings) {
                              .prefix_length = std::stoi(settings.at("node_prefix_length")),
                              .pod_prefix = settings.at("pod_prefix"),
                              .mtu = std::stoi(settings.at("mtu"))}));
+  TRY(open_relay_device(settings));
   if (level != "controllers") TRY(forbid_affinity_changes());
   return {};
 }
@@ -197,6 +214,9 @@ Result<void> Init::run() {
   }
 }
 
+// A descriptor is held for each level of the tree.
+int remove(const char* path) { return raise_limits() && remove_tree(path) ? 0 : 1; }
+
 int main_loop() {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return 1;
   (void)::fcntl(kControlFd, F_SETFD, FD_CLOEXEC);
@@ -207,7 +227,7 @@ int main_loop() {
   if (done) done = Init(settings.at("level") != "affinity").run();
   if (done) return 0;
   const Error& error = done.error();
-  (void)send(kControlFd, {Kind::failed, 0, error.code.value(), {error.context}, {}});
+  (void)send(kControlFd, {Kind::failed, 0, error.code.value(), {error.context, error.remedy}, {}});
   return 1;
 }
 
@@ -219,8 +239,7 @@ int main(int argc, char** argv) {
   // Not the user's mask: processes of other ids have to pass through directories made here.
   ::umask(022);
   try {
-    if (argc == 3 && std::string_view(argv[1]) == "remove")
-      return conode::remove_tree(argv[2]) ? 0 : 1;
+    if (argc == 3 && std::string_view(argv[1]) == "remove") return conode::sandbox::remove(argv[2]);
     return conode::sandbox::main_loop();
   } catch (const std::exception&) {
     return 70;  // EX_SOFTWARE: out of memory or a malformed setting

@@ -29,8 +29,9 @@ enum class Kind : uint32_t {
   signal,     //                service   signal    -                                -
   socket,     //                request   -         -                                -
   // init -> agent
+  tun,          //                queue     -         -                                the TUN queue
   up,           //                -         -         -                                -
-  failed,       //                0=set-up, errno     what failed                      -
+  failed,       //                0=set-up, errno     what failed, remedy              -
                 //                service
   started,      //                service   pid       -                                -
   exited,       //                service   wait(2)   -                                -

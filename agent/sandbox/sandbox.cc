@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <linux/sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -25,7 +26,8 @@ constexpr uint64_t kNamespaces =
 
 // Laid out before the clone: the child may only make async-signal-safe calls.
 struct ChildPlan {
-  int go = -1;                    // closed by the parent when the ids are mapped
+  int go = -1;                    // the parent writes a byte when the ids are mapped
+  int go_write = -1;              // the parent's end, of which the child must not keep a copy
   int control = -1;               // becomes kControlFd
   const char* program = nullptr;  // conode-init
   std::array<const char*, 4> argv{};
@@ -43,19 +45,42 @@ bool become_root(int go, bool set_groups) {
   return ::syscall(SYS_setresgid, 0, 0, 0) == 0 && ::syscall(SYS_setresuid, 0, 0, 0) == 0;
 }
 
+// How the child says what it failed at: its exit code.
+enum Step : int { kBecomeRoot = 71, kBindToCpus, kKeepControl, kExecute };
+
+const char* describe_step(int exit_code) {
+  switch (exit_code) {
+    case kBecomeRoot:
+      return "could not become root of its user namespace";
+    case kBindToCpus:
+      return "could not bind itself to the Kubernetes part's CPUs";
+    case kKeepControl:
+      return "could not keep its control socket";
+    case kExecute:
+      return "could not be executed: is its file system mounted noexec?";
+    default:
+      return "";
+  }
+}
+
+// Whenever the parent dies, this child must, too: it holds the job's lock until it executes. Death
+// before the first prctl shows as the end of the pipe.
 [[noreturn]] void run_child(const ChildPlan& plan) {
-  if (!become_root(plan.go, plan.set_groups)) ::_exit(71);
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) ::_exit(71);
+  ::close(plan.go_write);
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) ::_exit(kBecomeRoot);
+  if (!become_root(plan.go, plan.set_groups)) ::_exit(kBecomeRoot);
+  // The change of ids has cleared it (prctl(2)).
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) ::_exit(kBecomeRoot);
   if (plan.cpus != nullptr && ::sched_setaffinity(0, sizeof(cpu_set_t), plan.cpus) != 0)
-    ::_exit(72);
+    ::_exit(kBindToCpus);
   ::setsid();
-  if (plan.control >= 0 && ::dup2(plan.control, kControlFd) < 0) ::_exit(73);
+  if (plan.control >= 0 && ::dup2(plan.control, kControlFd) < 0) ::_exit(kKeepControl);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   std::array<char*, 1> environment{nullptr};
   ::execve(plan.program, const_cast<char**>(plan.argv.data()), environment.data());
-  ::_exit(74);
+  ::_exit(kExecute);
 }
 
 // clone3 of a child in new namespaces; 0 in the child.
@@ -107,8 +132,9 @@ Message setup_message(const Options& o) {
           0,
           {"level=" + o.level, "hostname=" + o.host_name, "node_address=" + o.node_address,
            fmt::format("node_prefix_length={}", o.node_prefix_length), "pod_prefix=" + o.pod_prefix,
-           fmt::format("mtu={}", o.mtu), "state_dir=" + o.state_dir, "bundle_dir=" + o.bundle_dir,
-           "libexec_dir=" + o.libexec_dir},
+           fmt::format("mtu={}", o.mtu), fmt::format("tun_queues={}", o.tun_queues),
+           fmt::format("tun_routes={}", fmt::join(o.tun_routes, ",")), "state_dir=" + o.state_dir,
+           "bundle_dir=" + o.bundle_dir, "libexec_dir=" + o.libexec_dir},
           {}};
 }
 
@@ -130,6 +156,7 @@ Result<Sandbox> Sandbox::create(const Options& options) {
 
   ChildPlan plan;
   plan.go = go_read.get();
+  plan.go_write = go_write.get();
   plan.control = control.get();
   plan.argv = {"conode-init", options.state_dir.c_str()};  // the second is for ps(1)
   plan.program = program.c_str();
@@ -164,9 +191,22 @@ Result<void> Sandbox::request_socket(uint32_t id) {
   return send(control_.get(), {Kind::socket, id, 0, {}, {}});
 }
 
-Result<ExitStatus> Sandbox::destroy() {
+std::string Sandbox::how_it_ended() {
+  constexpr std::chrono::seconds kPatience{1};  // its socket has closed: it is about to end
+  const Result<std::optional<ExitStatus>> status = init_.wait_for(kPatience);
+  if (!status || !*status) return "it does not answer";
+  const std::string step = describe_step(shell_exit_code(**status));
+  return step.empty() ? "it ended with " + describe(**status) : "it " + step;
+}
+
+Result<void> Sandbox::destroy() {
+  constexpr std::chrono::seconds kPatience{10};  // the kernel ends a PID namespace in about 100 ms
   TRY(init_.kill(SIGKILL));
-  return init_.wait();
+  const std::optional<ExitStatus> status = TRY(init_.wait_for(kPatience));
+  if (status) return {};
+  init_.detach();
+  return failure(fmt::format("end the sandbox: process {} does not end", init_.pid()),
+                 "a process in it waits for a device or a file system (state D in ps)");
 }
 
 Result<void> remove_as_namespace_root(const std::string& path, const std::string& libexec_dir,
@@ -175,6 +215,7 @@ Result<void> remove_as_namespace_root(const std::string& path, const std::string
   const std::string program = libexec_dir + "/conode-init";
   ChildPlan plan;
   plan.go = go_read.get();
+  plan.go_write = go_write.get();
   plan.program = program.c_str();
   plan.argv = {"conode-init", "remove", path.c_str()};
   plan.set_groups = ids.subordinate;

@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/base/process.h"
 #include "agent/base/result.h"
@@ -26,8 +27,10 @@ struct Options {
   int node_prefix_length = 16;
   std::string pod_prefix;
   int mtu = 1500;
-  std::optional<cpu_set_t> cpus;  // the Kubernetes part
-  int cgroup = -1;                // directory fd of <job>/k8s; -1: none
+  int tun_queues = 0;                   // of the relay's device; 0: none
+  std::vector<std::string> tun_routes;  // prefixes behind it
+  std::optional<cpu_set_t> cpus;        // the Kubernetes part
+  int cgroup = -1;                      // directory fd of <job>/k8s; -1: none
   IdMap ids;
 };
 
@@ -48,8 +51,10 @@ class Sandbox {
   [[nodiscard]] Result<void> signal(uint32_t id, int number);
   [[nodiscard]] Result<void> request_socket(uint32_t id);
 
-  // Kills the init, and so everything; waits for it.
-  [[nodiscard]] Result<ExitStatus> destroy();
+  // When its control socket has closed.
+  [[nodiscard]] std::string how_it_ended();
+  // Kills the init, and so everything; waits for it, at most 10 s.
+  [[nodiscard]] Result<void> destroy();
 
  private:
   Sandbox(Process init, UniqueFd control) : init_(std::move(init)), control_(std::move(control)) {}

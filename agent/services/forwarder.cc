@@ -2,11 +2,14 @@
 #include "agent/services/forwarder.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
@@ -17,6 +20,8 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 namespace {
+
+constexpr std::chrono::milliseconds kPause{100};
 
 auto capture(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
@@ -46,18 +51,33 @@ asio::awaitable<void> lead(SandboxLink& link, tcp::socket client, std::string ad
 
 }  // namespace
 
-Result<std::unique_ptr<Forwarder>> Forwarder::listen(asio::io_context& loop, uint16_t host_port) {
-  error_code error;
-  tcp::acceptor acceptor(loop);
-  const tcp::endpoint endpoint(asio::ip::address_v4::loopback(), host_port);
-  (void)acceptor.open(tcp::v4(), error);
-  if (!error) (void)acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) (void)acceptor.bind(endpoint, error);
-  if (!error) (void)acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error)
-    return Failure(code_failure(error.value(), fmt::format("listen on 127.0.0.1:{}", host_port))
+Result<UniqueFd> listen_on_loopback(uint16_t port) {
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int yes = 1;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
+      ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(socket.get(), SOMAXCONN) != 0)
+    return Failure(errno_failure(fmt::format("listen on 127.0.0.1:{}", port))
                        .value()
                        .with_remedy("choose another --api-port, or 0 for a free one"));
+  return socket;
+}
+
+Result<uint16_t> port_of(const UniqueFd& listener) {
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    return errno_failure("find the port of a listening socket");
+  return ntohs(address.sin_port);
+}
+
+std::unique_ptr<Forwarder> Forwarder::take(asio::io_context& loop, UniqueFd listener) {
+  tcp::acceptor acceptor(loop, tcp::v4(), listener.release());
+  error_code error;
   const uint16_t port = acceptor.local_endpoint(error).port();
   return std::unique_ptr<Forwarder>(new Forwarder(std::move(acceptor), port));
 }
@@ -71,7 +91,12 @@ asio::awaitable<void> Forwarder::accept_all(SandboxLink& link, std::string addre
   for (;;) {
     error_code error;
     tcp::socket client = co_await acceptor_.async_accept(capture(error));
-    if (error) co_return;
+    if (error == asio::error::operation_aborted) co_return;
+    if (error) {  // no descriptors, say: the next one may have luck
+      asio::steady_timer pause(acceptor_.get_executor(), kPause);
+      co_await pause.async_wait(capture(error));
+      continue;
+    }
     asio::co_spawn(acceptor_.get_executor(), lead(link, std::move(client), address, port),
                    asio::detached);
   }

@@ -8,15 +8,21 @@
 #include <string>
 
 #include "agent/base/result.h"
+#include "agent/base/unique_fd.h"
 #include "agent/services/sandbox_link.h"
 
 namespace conode::services {
 
+// A listening TCP socket at 127.0.0.1:`port` (0: a free one).
+[[nodiscard]] Result<UniqueFd> listen_on_loopback(uint16_t port);
+// Where it listens.
+[[nodiscard]] Result<uint16_t> port_of(const UniqueFd& listener);
+
 class Forwarder {
  public:
-  // Listens on 127.0.0.1:`host_port` (0: a free one) for the life of the object.
-  [[nodiscard]] static Result<std::unique_ptr<Forwarder>> listen(boost::asio::io_context& loop,
-                                                                 uint16_t host_port);
+  // `listener`: from listen_on_loopback(), taken over for the life of the object.
+  [[nodiscard]] static std::unique_ptr<Forwarder> take(boost::asio::io_context& loop,
+                                                       UniqueFd listener);
   [[nodiscard]] uint16_t port() const { return port_; }
 
   // From here on connections are taken and led to `address`:`port` in the sandbox.

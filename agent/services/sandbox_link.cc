@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/services/sandbox_link.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -13,7 +14,9 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 
 SandboxLink::SandboxLink(asio::io_context& loop, sandbox::Sandbox& sandbox)
-    : loop_(loop), sandbox_(sandbox), control_(loop, ::dup(sandbox.control())) {}
+    : loop_(loop),
+      sandbox_(sandbox),
+      control_(loop, ::fcntl(sandbox.control(), F_DUPFD_CLOEXEC, 0)) {}
 
 void SandboxLink::listen(Handlers handlers) {
   handlers_ = std::move(handlers);
@@ -37,7 +40,7 @@ void SandboxLink::receive_all() {
       return;
     }
     if (!*message) {
-      if (handlers_.lost) handlers_.lost(Error{{}, "the sandbox's init ended", {}});
+      if (handlers_.lost) handlers_.gone();
       return;
     }
     dispatch(std::move(**message));
@@ -48,9 +51,14 @@ void SandboxLink::receive_all() {
 void SandboxLink::dispatch(sandbox::Message message) {
   using sandbox::Kind;
   const auto error = [&] {
-    return code_failure(message.value, message.strings.empty() ? "" : message.strings[0]).value();
+    Error told =
+        code_failure(message.value, message.strings.empty() ? "" : message.strings[0]).value();
+    return message.strings.size() > 1 ? std::move(told).with_remedy(message.strings[1]) : told;
   };
   switch (message.kind) {
+    case Kind::tun:
+      handlers_.tun(std::move(message.fd));
+      break;
     case Kind::up:
       handlers_.up();
       break;

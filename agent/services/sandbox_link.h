@@ -22,8 +22,10 @@ namespace conode::services {
 class SandboxLink {
  public:
   struct Handlers {
+    std::function<void(UniqueFd queue)> tun;  // of the relay's device, before `up`
     std::function<void()> up;
-    std::function<void(const Error&)> lost;  // set-up failed, or the init ended
+    std::function<void(const Error&)> lost;  // set-up failed, or the link broke
+    std::function<void()> gone;              // the init has closed its end: it ended
     std::function<void(uint32_t service, pid_t pid)> started;
     std::function<void(uint32_t service, const Error&)> start_failed;
     std::function<void(uint32_t service, const ExitStatus&)> exited;

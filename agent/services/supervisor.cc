@@ -141,7 +141,8 @@ void Supervisor::on_started(uint32_t id, pid_t pid) {
 void Supervisor::on_start_failed(uint32_t id, const Error& error) {
   Service& service = *services_.at(id);
   service.status.last_exit = error.message();
-  handle(service, Event::start_failed);
+  // What has run before lacks something for a while only: processes, descriptors, space.
+  handle(service, service.status.ready_after == 0 ? Event::start_failed : Event::exited);
 }
 
 void Supervisor::on_exited(uint32_t id, const ExitStatus& status) {

@@ -38,7 +38,7 @@ TEST(Configuration, AllocatableIsThePart) {
 
 TEST(Configuration, TheLevelDecidesAboutCgroups) {
   ClusterLayout layout;
-  layout.hpc_cpus = "4-7";
+  layout.reserved_cpus = "4-7";
   EXPECT_EQ(kubelet_of(layout)["cgroupsPerQOS"], false);
   layout.level = "controllers";
   EXPECT_EQ(kubelet_of(layout)["cgroupsPerQOS"], true);

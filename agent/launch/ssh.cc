@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/launch/ssh.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+
+#include "agent/base/command.h"
+#include "agent/launch/ticket_file.h"
+
+namespace conode::launch {
+namespace {
+
+std::string quoted(const std::string& word) {  // for the remote shell
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+Result<std::string> own_program() {
+  std::array<char, PATH_MAX> path{};
+  if (::readlink("/proc/self/exe", path.data(), path.size() - 1) < 0)
+    return errno_failure("find conode's own path");
+  return std::string(path.data());
+}
+
+// IPv4 address of a host name, numeric.
+Result<std::string> resolve(const std::string& name) {
+  addrinfo hints{};
+  hints.ai_family = AF_INET;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (const int code = ::getaddrinfo(name.c_str(), nullptr, &hints, &found); code != 0)
+    return failure(fmt::format("find the address of host '{}': {}", name, ::gai_strerror(code)),
+                   "name this node's own address on the fabric with --address");
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, &::freeaddrinfo);
+  std::array<char, INET_ADDRSTRLEN> text{};
+  const auto* address = reinterpret_cast<const sockaddr_in*>(found->ai_addr);
+  ::inet_ntop(AF_INET, &address->sin_addr, text.data(), text.size());
+  return std::string(text.data());
+}
+
+class Ssh final : public Launcher {
+ public:
+  Ssh(const Options& options, std::string program)
+      : hosts_(options.hosts), config_(options.ssh_config), program_(std::move(program)) {}
+
+  [[nodiscard]] Result<void> find_address(const std::string& configured);
+  [[nodiscard]] uint32_t size() const override { return static_cast<uint32_t>(hosts_.size()) + 1; }
+  [[nodiscard]] std::string host(uint32_t rank) const override {
+    return rank == 0 ? "this host" : hosts_.at(rank - 1);
+  }
+  [[nodiscard]] const std::string& address() const override { return address_; }
+  [[nodiscard]] Result<Process> start(uint32_t rank, const Start& how) override;
+
+ private:
+  [[nodiscard]] std::vector<std::string> command() const {
+    std::vector<std::string> words{"ssh"};
+    if (!config_.empty()) words.insert(words.end(), {"-F", config_});
+    return words;
+  }
+
+  std::vector<std::string> hosts_;
+  std::string config_;
+  std::string program_;
+  std::string address_;
+};
+
+// The name behind the user's alias is ssh's to say.
+Result<void> Ssh::find_address(const std::string& configured) {
+  address_ = configured;
+  if (!address_.empty()) return {};
+  std::vector<std::string> ask = command();
+  ask.insert(ask.end(), {"-G", hosts_.front()});
+  const std::string settings = TRY(command_output(ask));
+  constexpr std::string_view kKey = "\nhostname ";
+  const size_t at = ("\n" + settings).find(kKey);
+  if (at == std::string::npos)
+    return failure(fmt::format("ask ssh about host '{}': it names no hostname", hosts_.front()));
+  const size_t begin = at + kKey.size() - 1;
+  const std::string name = settings.substr(begin, settings.find('\n', begin) - begin);
+  const std::string other = TRY(resolve(name));
+  address_ = TRY(address_towards(other));
+  return {};
+}
+
+Result<Process> Ssh::start(uint32_t rank, const Start& how) {
+  const UniqueFd standard_input = TRY(ticket_file(how.ticket));
+  std::vector<std::string> argv = command();
+  // Nobody is there to answer a question; a host that is gone is noticed after 15 s of silence.
+  for (const char* option :
+       {"BatchMode=yes", "ConnectTimeout=20", "ServerAliveInterval=5", "ServerAliveCountMax=3"})
+    argv.insert(argv.end(), {"-o", option});
+  argv.insert(argv.end(), {"-T", hosts_.at(rank - 1), quoted(program_) + " agent"});
+  return Process::spawn({.argv = argv,
+                         .fds = {{0, standard_input.get()}, {1, how.log}, {2, how.log}},
+                         .new_session = true});
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Launcher>> make_ssh(const Options& options) {
+  if (find_program("ssh").empty())
+    return failure("start agents by ssh: there is no ssh here", "install it (openssh-client)");
+  auto ssh = std::make_unique<Ssh>(options, TRY(own_program()));
+  TRY(ssh->find_address(options.address));
+  return ssh;
+}
+
+}  // namespace conode::launch
