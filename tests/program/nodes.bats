@@ -1,0 +1,137 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Several nodes: each a network namespace as a host, with an agent, a sandbox, containerd and a
+# kubelet of its own.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+  load common
+  own_state
+  "$CONODE" up --k8s-cores 1 --nodes 3 --image "$(busybox_archive)" > "$BATS_FILE_TMPDIR/up" 2>&1 || {
+    cat "$BATS_FILE_TMPDIR/up"
+    return 1
+  }
+  web_on_every_node
+}
+
+teardown_file() {
+  load common
+  own_state
+  "$CONODE" down > /dev/null 2>&1 || "$CONODE" sweep > /dev/null 2>&1 || true
+}
+
+setup() {
+  load common
+  own_state
+}
+
+pods() { "$CONODE" kubectl get pods -l app=everywhere -o "jsonpath={.items[*]$1}"; }
+
+@test "every node is Ready, and carries its rank" {
+  run "$CONODE" kubectl get nodes -o \
+    'jsonpath={range .items[*]}{.metadata.name}={.metadata.labels.conode\.io/rank} {end}'
+  assert_output 'n0=0 n1=1 n2=2 '
+  run "$CONODE" status --json
+  assert_equal "$(jq -c '[.nodes[].state]' <<< "$output")" '["ready","ready"]'
+  assert_equal "$(jq -r .uplink <<< "$output")" 'relay over TCP, 2 of 2 nodes reached'
+}
+
+@test "pods reach pods of every other node" {
+  for pod in $(pods .metadata.name); do
+    for address in $(pods .status.podIP); do
+      run "$CONODE" kubectl exec "$pod" -- wget -q -O - "http://$address/"
+      assert_success
+    done
+  done
+}
+
+@test "a Service leads to the pods of all nodes, by its DNS name, from every node" {
+  for pod in $(pods .metadata.name); do
+    run "$CONODE" kubectl exec "$pod" -- sh -c \
+      'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do wget -q -O - http://everywhere/; done | sort -u | tr "\n" " "'
+    assert_output 'n0 n1 n2 '
+  done
+}
+
+@test "the API server reaches the kubelet of another node: logs and exec" {
+  pod=$("$CONODE" kubectl get pods -l app=everywhere --field-selector spec.nodeName=n2 -o name)
+  run "$CONODE" kubectl exec "$pod" -- cat /index.html
+  assert_output n2
+  run "$CONODE" kubectl logs "$pod"
+  assert_output 'serving n2'
+}
+
+@test "a large transfer between nodes arrives as it was sent" {
+  from=$("$CONODE" kubectl get pods -l app=everywhere --field-selector spec.nodeName=n1 -o name)
+  to=$("$CONODE" kubectl get pods -l app=everywhere --field-selector spec.nodeName=n2 -o jsonpath='{.items[0].status.podIP}')
+  serving=$("$CONODE" kubectl get pods -l app=everywhere --field-selector spec.nodeName=n2 -o name)
+  sum=$("$CONODE" kubectl exec "$serving" -- sh -c 'dd if=/dev/urandom of=/big bs=1048576 count=64 2> /dev/null; md5sum < /big')
+  run "$CONODE" kubectl exec "$from" -- sh -c "wget -q -O - http://$to/big | md5sum"
+  assert_output "$sum"
+}
+
+@test "no node uses the HPC part's cores" {
+  for job in local local.n1 local.n2; do
+    assert_threads_stay_on_k8s_cpus "$job"
+  done
+}
+
+@test "a node that dies: the job ends, says which, and leaves nothing" {
+  run "$CONODE" exec --job dying --k8s-cores 1 --nodes 2 -- sh -c \
+    "kill -9 \$(jq .pid $CONODE_STATE_DIR/dying.n1/instance.json); exec sleep 4715"
+  assert_failure 125
+  assert_output --partial 'node n1 (local host 1) is missing: '
+  run "$CONODE" sweep
+  assert_nothing_left dying
+}
+
+@test "a node that dies: the rest goes on where that is wanted" {
+  run "$CONODE" up --job lasting --k8s-cores 1 --nodes 2 --missing-node go_on
+  assert_success
+  kill -9 "$(agent_pid lasting.n1)"
+  timeout 60 sh -c 'until "$0" status --job lasting --json | jq -e ".nodes[0].state == \"lost\""; do :; done' "$CONODE"
+  CONODE_JOB=lasting run "$CONODE" kubectl get --raw /readyz
+  assert_output ok
+  run "$CONODE" down --job lasting
+  assert_success
+  run "$CONODE" sweep
+  assert_nothing_left lasting
+}
+
+@test "rank 0 dies: all nodes end by themselves" {
+  run "$CONODE" up --job headless --k8s-cores 1 --nodes 3
+  assert_success
+  first=$(agent_pid headless.n1)
+  second=$(agent_pid headless.n2)
+  kill -9 "$(agent_pid headless)"
+  wait_gone "$first"
+  wait_gone "$second"
+  [ ! -e "$CONODE_STATE_DIR/headless.n1" ]
+  [ ! -e "$CONODE_STATE_DIR/headless.n2" ]
+  run "$CONODE" sweep
+  assert_nothing_left headless
+}
+
+@test "a node that cannot start: its own words are in the report" {
+  touch "$CONODE_STATE_DIR/broken.n1" # where its state directory would be
+  run "$CONODE" up --job broken --k8s-cores 1 --nodes 2
+  assert_failure
+  assert_output --partial 'node n1 (local host 1) is missing: its agent ended with exit code 1'
+  assert_output --partial "broken.n1': File exists"
+  rm "$CONODE_STATE_DIR/broken.n1"
+  assert_nothing_left broken
+}
+
+@test "a stranger cannot pass as an agent" {
+  run "$CONODE" agent < /dev/null
+  assert_failure
+  assert_output --partial 'read the ticket'
+}
+
+@test "down ends all nodes, and proves it" {
+  run "$CONODE" down
+  assert_success
+  assert_output --partial 'nothing is left'
+  assert_nothing_left
+}
