@@ -3,10 +3,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+
 #include "netplug/cni/address_pool.h"
 #include "netplug/cni/host_ports.h"
 #include "netplug/cni/naming.h"
 #include "netplug/cni/verbs.h"
+#include "netplug/link/bridge.h"
 #include "netplug/link/link.h"
 #include "netplug/link/route.h"
 #include "netplug/link/socket.h"
@@ -21,11 +24,15 @@ void let_go_of_the_runtime() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)::dup2(null, fd);
 }
 
-// RTM_DELLINK blocks its caller through two RCU grace periods. The kernel takes the name and the
-// container's end away early in that; nobody needs to wait for the rest, so a child does, with a
-// socket of its own. When it is killed, the end of the container's namespace or GC deletes the
-// link.
-Result<void> delete_in_background(Socket& node, const std::string& link) {
+// How long the runtime may take to remove the namespace.
+constexpr std::chrono::milliseconds kPatience{1000};
+
+// RTM_DELLINK holds the kernel's one lock of all interfaces through RCU grace periods: 20 ms and
+// more, in which every other ADD and DEL waits. The runtime removes the container's namespace right
+// after DEL, which takes the link along, many in one go; so a child, with sockets of its own, waits
+// for that and deletes the link itself only where nobody does. When the child is killed, the end of
+// the namespace or GC deletes the link; an ADD of the same attachment deletes it at once.
+Result<void> delete_in_background(Socket& node, int link) {
   const pid_t child = ::fork();
   if (child > 0) return {};
   if (child < 0) {
@@ -33,14 +40,16 @@ Result<void> delete_in_background(Socket& node, const std::string& link) {
     return {};
   }
   let_go_of_the_runtime();
+  if (wait_link_gone(link, kPatience).value_or(false)) ::_exit(0);
   Result<Socket> socket = Socket::open();
   ::_exit(socket && delete_link(*socket, link) ? 0 : 1);
 }
 
-// The route goes before its address is free for another container. On a bridge there is none, and
-// who gets the address has the same hardware address as who had it (naming.h).
+// Nothing reaches the container or comes from it before its address is free for another one:
+// without the route, rp_filter drops what it sends.
 Result<void> free_address(Socket& node, const std::optional<Link>& link, const AddressPool& pool,
                           const Reservation& reservation) {
+  if (link && link->master != 0) TRY(disable_bridge_port(node, link->index));
   if (link && link->master == 0)
     TRY(delete_route(node, {.destination = {reservation.address, 32}, .link = link->index}));
   TRY(pool.release(reservation));
@@ -52,14 +61,14 @@ Result<void> free_address(Socket& node, const std::optional<Link>& link, const A
 CniResult<void> del(const Request& request, const NetworkConfig& config) {
   const AddressPool pool = pool_of(config);
   Socket node = TRY(Socket::open());
-  const std::string name = host_link_name(config.name, request.attachment);
-  const std::optional<Link> link = TRY(find_link(node, name));
+  const std::optional<Link> link =
+      TRY(find_link(node, host_link_name(config.name, request.attachment)));
   Result<void> freed = close_ports(config, request.attachment);
   Result<std::vector<Reservation>> reservations = pool.list();
   if (!reservations) freed = tl::make_unexpected(reservations.error());
   for (const Reservation& r : reservations.value_or(std::vector<Reservation>{}))
     if (r.holder == request.attachment && freed) freed = free_address(node, link, pool, r);
-  if (link) TRY(delete_in_background(node, name));
+  if (link) TRY(delete_in_background(node, link->index));
   if (!freed) return fail(ErrorCode::io_failure, freed.error());
   return {};
 }

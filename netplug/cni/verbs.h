@@ -25,9 +25,9 @@ namespace conode::cni {
 // The result to print. Undoes everything when it fails.
 [[nodiscard]] CniResult<nlohmann::json> add(const Request& request, const NetworkConfig& config);
 
-// Succeeds on what is gone already; never looks into the container's namespace. Returns before the
-// kernel has unregistered the link (~25 ms): route and address are free, a child of this process
-// waits for the rest.
+// Succeeds on what is gone already; never looks into the container's namespace. Afterwards nothing
+// reaches the container and its address is free; the link itself goes with the container's
+// namespace, or where that stays, within a second or so by a child of this process.
 [[nodiscard]] CniResult<void> del(const Request& request, const NetworkConfig& config);
 
 // All that is missing, in one failure.

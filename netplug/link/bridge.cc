@@ -4,6 +4,7 @@
 #include "netplug/link/bridge.h"
 
 #include <fmt/format.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 
@@ -15,11 +16,25 @@
 namespace conode {
 namespace {
 
-// RTM_NEWLINK for the link `index` (0: for a new one), with room for attributes.
-nl::Ptr<nl_msg> link_message(int flags, int index, unsigned link_flags = 0) {
-  nl::Ptr<nl_msg> message(::nlmsg_alloc_simple(RTM_NEWLINK, flags));
+struct Setting {
+  int attribute;
+  uint8_t value;
+};
+template <size_t N>
+bool put_settings(nl_msg* message, int nest, const std::array<Setting, N>& settings) {
+  nlattr* data = ::nla_nest_start(message, nest);
+  if (data == nullptr) return false;
+  for (const Setting& setting : settings)
+    if (::nla_put_u8(message, setting.attribute, setting.value) < 0) return false;
+  return ::nla_nest_end(message, data) == 0;
+}
+
+// About the link `index` (0: a new one), with room for attributes. Null when memory is out.
+nl::Ptr<nl_msg> link_message(int type, int flags, int index, unsigned char family = AF_UNSPEC,
+                             unsigned link_flags = 0) {
+  nl::Ptr<nl_msg> message(::nlmsg_alloc_simple(type, flags));
   ifinfomsg header{};
-  header.ifi_family = AF_UNSPEC;
+  header.ifi_family = family;
   header.ifi_index = index;
   header.ifi_flags = header.ifi_change = link_flags;
   if (message && ::nlmsg_append(message.get(), &header, sizeof header, NLMSG_ALIGNTO) < 0)
@@ -27,27 +42,14 @@ nl::Ptr<nl_msg> link_message(int flags, int index, unsigned link_flags = 0) {
   return message;
 }
 
-// IFLA_LINKINFO { `kind_attribute`: "bridge", `data_attribute` { attribute: value ... } }
-struct Setting {
-  int attribute;
-  bool value;
-};
-template <size_t N>
-bool put_link_info(nl_msg* message, int kind_attribute, int data_attribute,
-                   const std::array<Setting, N>& settings) {
-  nlattr* info = ::nla_nest_start(message, IFLA_LINKINFO);
-  if (info == nullptr || ::nla_put_string(message, kind_attribute, "bridge") < 0) return false;
-  nlattr* data = ::nla_nest_start(message, data_attribute);
-  if (data == nullptr) return false;
-  for (const Setting& setting : settings)
-    if (::nla_put_u8(message, setting.attribute, setting.value ? 1 : 0) < 0) return false;
-  return ::nla_nest_end(message, data) == 0 && ::nla_nest_end(message, info) == 0;
-}
-
 bool put_filtering(nl_msg* message, bool on) {
-  return put_link_info(
-      message, IFLA_INFO_KIND, IFLA_INFO_DATA,
-      std::array{Setting{IFLA_BR_NF_CALL_IPTABLES, on}, Setting{IFLA_BR_NF_CALL_IP6TABLES, on}});
+  const auto value = static_cast<uint8_t>(on ? 1 : 0);
+  nlattr* info = ::nla_nest_start(message, IFLA_LINKINFO);
+  return info != nullptr && ::nla_put_string(message, IFLA_INFO_KIND, "bridge") == 0 &&
+         put_settings(message, IFLA_INFO_DATA,
+                      std::array{Setting{IFLA_BR_NF_CALL_IPTABLES, value},
+                                 Setting{IFLA_BR_NF_CALL_IP6TABLES, value}}) &&
+         ::nla_nest_end(message, info) == 0;
 }
 
 const nlattr* inside(const nlattr* outer, int type) {
@@ -73,13 +75,9 @@ int on_link(nl_msg* message, void* argument) {
 }
 
 Result<void> read_link_info(Socket& socket, int index, const std::string& what, Wanted wanted) {
-  const nl::Ptr<nl_msg> message(::nlmsg_alloc_simple(RTM_GETLINK, 0));
+  const nl::Ptr<nl_msg> message = link_message(RTM_GETLINK, 0, index);
   const nl::Ptr<nl_cb> callbacks(::nl_cb_alloc(NL_CB_DEFAULT));
-  ifinfomsg header{};
-  header.ifi_index = index;
-  if (!message || !callbacks ||
-      ::nlmsg_append(message.get(), &header, sizeof header, NLMSG_ALIGNTO) < 0)
-    return code_failure(ENOMEM, what);
+  if (!message || !callbacks) return code_failure(ENOMEM, what);
   ::nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_link, &wanted);
   int error = ::nl_send_auto(socket.native(), message.get());
   if (error >= 0) error = ::nl_recvmsgs(socket.native(), callbacks.get());  // the link
@@ -92,7 +90,8 @@ Result<void> read_link_info(Socket& socket, int index, const std::string& what, 
 
 Result<bool> create_bridge(Socket& socket, const BridgeSettings& settings) {
   const std::string what = fmt::format("create bridge '{}'", settings.name);
-  const nl::Ptr<nl_msg> message = link_message(NLM_F_CREATE | NLM_F_EXCL, 0, IFF_UP);
+  const nl::Ptr<nl_msg> message =
+      link_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, AF_UNSPEC, IFF_UP);
   if (!message || ::nla_put_string(message.get(), IFLA_IFNAME, settings.name.c_str()) < 0 ||
       ::nla_put(message.get(), IFLA_ADDRESS, static_cast<int>(settings.mac.bytes.size()),
                 settings.mac.bytes.data()) < 0 ||
@@ -125,19 +124,39 @@ Result<std::optional<Bridge>> find_bridge(Socket& socket, const std::string& nam
 Result<void> set_bridge_filtering(Socket& socket, int index, bool on) {
   const std::string what =
       fmt::format("switch netfilter of bridge {} {}", index, on ? "on" : "off");
-  const nl::Ptr<nl_msg> message = link_message(0, index);
+  const nl::Ptr<nl_msg> message = link_message(RTM_NEWLINK, 0, index);
   if (!message || !put_filtering(message.get(), on)) return code_failure(ENOMEM, what);
   return socket.request(message.get(), what);
 }
 
-Result<void> set_bridge_port(Socket& socket, int index, const PortSettings& settings) {
-  const std::string what = fmt::format("set up bridge port {}", index);
-  const nl::Ptr<nl_msg> message = link_message(0, index);
-  if (!message || !put_link_info(message.get(), IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA,
-                                 std::array{Setting{IFLA_BRPORT_MODE, settings.hairpin},
-                                            Setting{IFLA_BRPORT_ISOLATED, settings.isolated}}))
+namespace {
+
+// As the bridge's own family: with RTM_NEWLINK a port that is disabled comes up again at once.
+template <size_t N>
+Result<void> change_port(Socket& socket, int index, const std::string& what,
+                         const std::array<Setting, N>& settings) {
+  const nl::Ptr<nl_msg> message = link_message(RTM_SETLINK, 0, index, AF_BRIDGE);
+  if (!message || !put_settings(message.get(), IFLA_PROTINFO, settings))
     return code_failure(ENOMEM, what);
   return socket.request(message.get(), what);
+}
+
+}  // namespace
+
+Result<void> set_bridge_port(Socket& socket, int index, const PortSettings& settings) {
+  return change_port(
+      socket, index, fmt::format("set up bridge port {}", index),
+      std::array{Setting{IFLA_BRPORT_MODE, static_cast<uint8_t>(settings.hairpin ? 1 : 0)},
+                 Setting{IFLA_BRPORT_ISOLATED, static_cast<uint8_t>(settings.isolated ? 1 : 0)}});
+}
+
+Result<void> disable_bridge_port(Socket& socket, int index) {
+  const Result<void> done = change_port(socket, index, fmt::format("disable bridge port {}", index),
+                                        std::array{Setting{IFLA_BRPORT_STATE, BR_STATE_DISABLED}});
+  if (done || done.error().is(std::errc::network_down) ||
+      done.error().is(std::errc::no_such_device))
+    return {};
+  return done;
 }
 
 Result<PortSettings> bridge_port(Socket& socket, int index) {

@@ -40,9 +40,13 @@ struct PortSettings {
   bool hairpin = false;   // frames may leave through the port that they came in by
   bool isolated = false;  // no frames to and from other isolated ports
 };
-// ENODEV where the link is no bridge's port.
+// EOPNOTSUPP where the link is no bridge's port.
 [[nodiscard]] Result<void> set_bridge_port(Socket& socket, int index, const PortSettings& settings);
 [[nodiscard]] Result<PortSettings> bridge_port(Socket& socket, int index);
+
+// Nothing passes through the port from now on (nothing to do where it is down or gone). At once,
+// unlike taking it off the bridge.
+[[nodiscard]] Result<void> disable_bridge_port(Socket& socket, int index);
 
 // Is br_netfilter in the running kernel? Without it filtering can be switched on and does nothing.
 [[nodiscard]] bool has_bridge_netfilter();

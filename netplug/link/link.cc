@@ -2,10 +2,14 @@
 #include "netplug/link/link.h"
 
 #include <fmt/format.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/route/link/veth.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 
 #include "netplug/link/nl.h"
@@ -73,13 +77,23 @@ Result<bool> create_bridge(Socket& socket, const std::string& name, int mtu) {
   return create(socket, link.get(), what);
 }
 
-Result<std::optional<Link>> find_link(Socket& socket, const std::string& name) {
+namespace {
+
+// By index, or where that is 0 by name.
+Result<std::optional<Link>> find(Socket& socket, int index, const char* name,
+                                 const std::string& what) {
   rtnl_link* found = nullptr;
-  const int error = ::rtnl_link_get_kernel(socket.native(), 0, name.c_str(), &found);
+  const int error = ::rtnl_link_get_kernel(socket.native(), index, name, &found);
   const nl::Ptr<rtnl_link> link(found);
   if (error == 0) return describe(link.get());
   if (error == -NLE_NODEV || error == -NLE_OBJ_NOTFOUND) return std::nullopt;
-  return code_failure(nl::errno_of(error), fmt::format("find link '{}'", name));
+  return code_failure(nl::errno_of(error), what);
+}
+
+}  // namespace
+
+Result<std::optional<Link>> find_link(Socket& socket, const std::string& name) {
+  return find(socket, 0, name.c_str(), fmt::format("find link '{}'", name));
 }
 
 Result<std::vector<Link>> list_links(Socket& socket) {
@@ -133,18 +147,61 @@ Result<void> set_link_master(Socket& socket, int index, int bridge) {
                      [&](rtnl_link* change) { ::rtnl_link_set_master(change, bridge); });
 }
 
-Result<bool> delete_link(Socket& socket, const std::string& name) {
-  const std::string what = fmt::format("delete link '{}'", name);
-  const nl::Ptr<rtnl_link> link(::rtnl_link_alloc());
-  if (!link) return code_failure(ENOMEM, what);
-  ::rtnl_link_set_name(link.get(), name.c_str());
+namespace {
+
+Result<bool> request_deletion(Socket& socket, rtnl_link* link, const std::string& what) {
   nl_msg* built = nullptr;
-  if (::rtnl_link_build_delete_request(link.get(), &built) < 0) return code_failure(ENOMEM, what);
+  if (link == nullptr || ::rtnl_link_build_delete_request(link, &built) < 0)
+    return code_failure(ENOMEM, what);
   const nl::Ptr<nl_msg> message(built);
   const Result<void> done = socket.request(message.get(), what);
   if (done) return true;
   if (done.error().is(std::errc::no_such_device)) return false;
   return tl::make_unexpected(done.error());
+}
+
+}  // namespace
+
+Result<bool> delete_link(Socket& socket, const std::string& name) {
+  const nl::Ptr<rtnl_link> link(::rtnl_link_alloc());
+  if (link) ::rtnl_link_set_name(link.get(), name.c_str());
+  return request_deletion(socket, link.get(), fmt::format("delete link '{}'", name));
+}
+
+Result<bool> delete_link(Socket& socket, int index) {
+  const nl::Ptr<rtnl_link> link(::rtnl_link_alloc());
+  if (link) ::rtnl_link_set_ifindex(link.get(), index);
+  return request_deletion(socket, link.get(), fmt::format("delete link {}", index));
+}
+
+namespace {
+
+// What the notifications say is not read: the link is looked at instead.
+Result<void> drain_when_readable(int fd, std::chrono::milliseconds timeout) {
+  pollfd poll{.fd = fd, .events = POLLIN};
+  if (::poll(&poll, 1, static_cast<int>(timeout.count())) < 0 && errno != EINTR)
+    return errno_failure("wait for a link's notification");
+  std::array<char, 8192> ignored{};
+  while (::recv(fd, ignored.data(), ignored.size(), MSG_DONTWAIT) > 0) continue;
+  return {};
+}
+
+}  // namespace
+
+Result<bool> wait_link_gone(int index, std::chrono::milliseconds timeout) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point end = Clock::now() + timeout;
+  // Subscribed before it looks: what happens between is not missed.
+  Socket notifications = TRY(Socket::open());
+  Socket socket = TRY(Socket::open());
+  if (const int error = ::nl_socket_add_membership(notifications.native(), RTNLGRP_LINK); error < 0)
+    return code_failure(nl::errno_of(error), "subscribe to links");
+  for (;;) {
+    if (!TRY(find(socket, index, nullptr, fmt::format("find link {}", index)))) return true;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    if (left.count() <= 0) return false;
+    TRY(drain_when_readable(::nl_socket_get_fd(notifications.native()), left));
+  }
 }
 
 }  // namespace conode

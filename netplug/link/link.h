@@ -3,6 +3,7 @@
 // socket of the namespace it works in and blocks until the kernel has done it.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -54,5 +55,13 @@ struct VethPair {
 // False when there was none. Waits for the kernel to unregister it: 20 ms and more for a veth pair,
 // whose other end goes too.
 [[nodiscard]] Result<bool> delete_link(Socket& socket, const std::string& name);
+
+// False when there was none of that index.
+[[nodiscard]] Result<bool> delete_link(Socket& socket, int index);
+
+// Until the kernel has taken the link away (its namespace or its peer's may be going), at most
+// `timeout`: true when it is gone. By index: a name may have a new owner meanwhile. Opens sockets
+// of its own in the calling thread's namespace.
+[[nodiscard]] Result<bool> wait_link_gone(int index, std::chrono::milliseconds timeout);
 
 }  // namespace conode

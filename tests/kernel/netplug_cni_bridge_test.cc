@@ -35,7 +35,6 @@ class CniBridge : public CniFixture {
   }
   void TearDown() override {
     if (has_bridge_netfilter() && !IsSkipped()) {
-      wait_for_background();
       Socket node = Socket::open().value();
       EXPECT_TRUE(delete_link(node, kBridge));
       restore_pod_route(node);
@@ -216,6 +215,15 @@ TEST_F(CniBridge, CheckNamesAllThatIsMissing) {
   ASSERT_TRUE(delete_link(node, kBridge).value());
   EXPECT_THAT(call("CHECK", c, check).output, HasSubstr("bridge 'cnbr0' is missing"));
   EXPECT_TRUE(call("DEL", c, bridged()).ok());
+}
+
+TEST_F(CniBridge, NothingPassesAfterDel) {
+  Container& c = container();
+  const Ipv4Address address = add(c, bridged());
+  const Netns node = Netns::current().value();
+  ASSERT_TRUE(ping(node, address));
+  ASSERT_TRUE(call("DEL", c, bridged()).ok());
+  EXPECT_FALSE(ping(node, address)) << "though the container's namespace is still there";
 }
 
 TEST_F(CniBridge, CollectsPortsAndKeepsTheBridge) {

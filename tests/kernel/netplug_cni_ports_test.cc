@@ -7,6 +7,7 @@
 #include "agent/base/command.h"
 #include "agent/base/file.h"
 #include "netplug/link/bridge.h"
+#include "netplug/link/route.h"
 #include "tests/support/cni_fixture.h"
 #include "tests/support/traffic.h"
 
@@ -80,9 +81,9 @@ TEST_F(CniPorts, LeadToAContainerOnABridge) {
   EXPECT_TRUE(exchange(listener, server.netns(), node_address_, 8080));
   EXPECT_TRUE(call("DEL", server, ports).ok());
   EXPECT_TRUE(call("DEL", client, ports).ok());
-  wait_for_background();
   Socket node = Socket::open().value();
   EXPECT_TRUE(delete_link(node, "cnbr0").value());
+  EXPECT_TRUE(set_route(node, {.destination = Ipv4Prefix::parse(kRange).value()}));
 }
 
 TEST_F(CniPorts, OfOneAddressOnly) {

@@ -134,7 +134,6 @@ TEST_F(NetplugCrowd, NoAddressIsLostByKills) {
   EXPECT_THAT(addresses, SizeIs(kCapacity));
   EXPECT_EQ(call("ADD", container(), small).code(), 11);
   for (const Container* c : crowd) EXPECT_TRUE(call("DEL", *c, small).ok());
-  wait_for_background();
   Socket node = Socket::open().value();
   EXPECT_TRUE(delete_link(node, "cnbr0"));
   EXPECT_TRUE(set_route(node, {.destination = Ipv4Prefix::parse(kRange).value()}));

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <thread>
 
 #include "agent/base/file.h"
 #include "netplug/link/route.h"
@@ -165,6 +166,38 @@ TEST_F(Netplug, AddRightAfterDelWorksAndTakesAnotherAddress) {
     last = address;
     ASSERT_TRUE(call("DEL", c).ok());
   }
+}
+
+TEST_F(Netplug, TheLinkGoesThoughItsNamespaceStays) {
+  Container& c = container();
+  add(c);
+  ASSERT_TRUE(call("DEL", c).ok());
+  wait_for_background();
+  Socket inside = Socket::open(c.netns()).value();
+  EXPECT_FALSE(find_link(inside, "eth0").value());
+  EXPECT_THAT(pod_links(), IsEmpty());
+}
+
+// The background part of DEL must not take the link that a later ADD has made by the same name.
+TEST_F(Netplug, TheLinkOfAnAddAfterDelStays) {
+  Container& c = container();
+  add(c);
+  ASSERT_TRUE(call("DEL", c).ok());
+  add(c);
+  wait_for_background();
+  EXPECT_THAT(pod_links(), SizeIs(1));
+  ASSERT_TRUE(call("DEL", c).ok());
+}
+
+TEST_F(Netplug, WaitsForALinkToGo) {
+  Socket node = Socket::open().value();
+  ASSERT_TRUE(create_bridge(node, "gone0").value());
+  const int index = find_link(node, "gone0").value()->index;
+  EXPECT_FALSE(wait_link_gone(index, std::chrono::milliseconds(10)).value());
+  std::thread deleting([&] { EXPECT_TRUE(delete_link(node, index).value()); });
+  EXPECT_TRUE(wait_link_gone(index, std::chrono::seconds(10)).value());
+  deleting.join();
+  EXPECT_FALSE(delete_link(node, index).value());
 }
 
 TEST_F(Netplug, CheckAcceptsWhatAddMade) {

@@ -40,10 +40,10 @@ void CniFixture::SetUp() {
 
 void CniFixture::TearDown() {
   if (!dir_) return;
+  containers_.clear();  // as runtimes do after DEL, whose background part waits for that
   wait_for_background();
   EXPECT_THAT(pod_links(), testing::IsEmpty());
   EXPECT_THAT(reserved(), testing::IsEmpty());
-  containers_.clear();
   dir_.reset();
   EXPECT_EQ(open_descriptors(), descriptors_);
 }
