@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // conode status, conode logs
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
 #include <sys/inotify.h>
@@ -47,7 +48,20 @@ void print_text(const agent::StatusReply& s) {
                service.restarts(), service.ready_after());
 }
 
-void print_containers(const std::string& job_path) {
+void print_bad_ends(const agent::StatusReply& s,
+                    const std::vector<containerd::Container>& containers) {
+  if (s.container_ends().empty()) return;
+  fmt::print("\n{:<10}{:<60}{}\n", "ENDED", "CONTAINER", "HOW");
+  for (const agent::ContainerEnd& end : s.container_ends()) {
+    std::string name = end.container();
+    for (const containerd::Container& c : containers)
+      if (c.id == name) name = fmt::format("{}/{} {}", c.pod_namespace, c.pod_name, c.name);
+    fmt::print("{:%H:%M:%S}  {:<60}{}\n", fmt::localtime(static_cast<time_t>(end.time())), name,
+               end.what());
+  }
+}
+
+void print_containers(const std::string& job_path, const agent::StatusReply& s) {
   containerd::ContainerdClient client(job_path + "/run/containerd.sock");
   const auto containers = client.containers();
   if (!containers || containers->empty()) return;
@@ -55,6 +69,7 @@ void print_containers(const std::string& job_path) {
   for (const auto& c : *containers)
     fmt::print("{:<34}{:<26}{:<12}{:>8}\n", c.pod_namespace + "/" + c.pod_name,
                c.sandbox ? "(sandbox)" : c.name, to_string(c.status), c.pid);
+  print_bad_ends(s, *containers);
 }
 
 Result<void> status(const Session& session, const config::Config& config) {
@@ -62,7 +77,7 @@ Result<void> status(const Session& session, const config::Config& config) {
   const agent::StatusReply reply = TRY(job::request_status(job.path + "/agent.sock"));
   if (!session.json) {
     print_text(reply);
-    print_containers(job.path);
+    print_containers(job.path, reply);
     return {};
   }
   google::protobuf::util::JsonPrintOptions options;

@@ -83,6 +83,9 @@ void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job
   ::setsid();
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int fd : {0, 1, 2}) ::dup2(null.get(), fd);
+  // What the caller has left open (a pipe that somebody reads to its end) is not for a daemon.
+  for (const std::string& name : list_dir("/proc/self/fd").value_or(std::vector<std::string>{}))
+    if (const int fd = std::stoi(name); fd > 2 && fd != pipe) ::close(fd);
   // Who waits for us may be interrupted: then nobody wants the cluster.
   options.progress = [pipe, told = true](const job::Progress& p) mutable {
     if (told && !write_all(pipe, to_line(p) + "\n", "progress")) {

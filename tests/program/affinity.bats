@@ -30,6 +30,14 @@ teardown() {
   assert_nothing_left
 }
 
+@test "a daemon that has cleared its environment is ended, too" {
+  run "$CONODE" exec --k8s-cores 1 -- sh -c 'env -i setsid sleep 4718 > /dev/null 2>&1 & exit 0'
+  assert_success
+  run pgrep -f 'sleep 4718'
+  assert_failure
+  assert_nothing_left
+}
+
 @test "kill -9 of the agent: the sweep finds what the command left running" {
   "$CONODE" exec --k8s-cores 1 -- sh -c 'setsid sleep 4714 & echo started; wait' > "$BATS_TEST_TMPDIR/exec" 3>&- &
   exec_pid=$!

@@ -76,6 +76,27 @@ YAML
   assert_output --partial /usr/share
 }
 
+@test "jobs in a directory of somebody else are not believed" {
+  for verb in status down sweep env kubectl; do
+    CONODE_STATE_DIR=/usr/share run "$CONODE" $verb
+    assert_failure
+    assert_output --partial "'/usr/share': it belongs to user 0"
+  done
+}
+
+@test "a path that is too long for sockets is refused with the reason" {
+  long=$BATS_TEST_TMPDIR/$(printf 'x%.0s' {1..90})
+  run "$CONODE" up --state-dir "$long"
+  assert_failure
+  assert_output --partial 'too many'
+}
+
+@test "a cluster inside the HPC part of another is refused" {
+  CONODE_PART=1 CONODE_JOB=outer run "$CONODE" exec -- true
+  assert_failure 125
+  assert_output --partial "inside the HPC part of job 'outer'"
+}
+
 @test "without newuidmap a single id is mapped, and the cluster still comes up" {
   mkdir "$BATS_TEST_TMPDIR/bin"
   for program in nft sh cat grep mount umount kubectl iptables ip6tables ps awk env sleep true; do

@@ -105,6 +105,16 @@ teardown_file() {
   assert_output --partial 'what to do'
 }
 
+@test "status tells of a container that ended badly" {
+  "$CONODE" kubectl run failing --image=busybox --image-pull-policy=Never --restart=Never -- sh -c 'exit 3'
+  "$CONODE" kubectl wait pod/failing --for=jsonpath='{.status.phase}'=Failed --timeout=60s
+  run bash -c "'$CONODE' status --json | jq -r '.container_ends[-1].what'"
+  assert_output 'exit code 3'
+  run "$CONODE" status
+  assert_output --partial 'default/failing failing'
+  "$CONODE" kubectl delete pod failing --now
+}
+
 @test "images are listed, removed and imported again" {
   run "$CONODE" image list
   assert_output --partial docker.io/library/busybox:latest

@@ -19,6 +19,7 @@ busybox_archive() {
   if [ ! -e "$archive" ]; then
     mkdir -p "$root/bin" "$root/tmp"
     cp "$(command -v busybox)" "$root/bin/busybox"
+    cp "$CONODE_TEST_SUPPORT/io_uring_probe" "$root/bin/"
     for applet in sh httpd sleep wget nslookup cat grep ls id taskset nproc env dd md5sum sort tr; do
       ln -sf busybox "$root/bin/$applet"
     done
@@ -118,6 +119,8 @@ assert_pod_stays_on_k8s_cpus() {
   run in_pod web taskset -p -c "$(hpc_cpus)" 1
   assert_failure
   assert_output --partial 'Operation not permitted'
+  run in_pod web io_uring_probe
+  assert_output 'Function not implemented'
   run in_pod web grep Cpus_allowed_list /proc/1/status
   assert_output "Cpus_allowed_list:	$(k8s_cpus)"
 }

@@ -131,3 +131,67 @@ PY
   assert_success
   assert_nothing_left
 }
+
+@test "kill -9 of the agent while ids are mapped: no orphan holds the job" {
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  cat > "$BATS_TEST_TMPDIR/bin/newuidmap" << SH
+#!/bin/sh
+echo \$PPID > "$BATS_TEST_TMPDIR/mapping.new"
+mv "$BATS_TEST_TMPDIR/mapping.new" "$BATS_TEST_TMPDIR/mapping"
+exec sleep 4717
+SH
+  chmod +x "$BATS_TEST_TMPDIR/bin/newuidmap"
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH "$CONODE" up --k8s-cores 1 > /dev/null 2>&1 3>&- &
+  timeout 30 sh -c 'until [ -e "$0" ]; do :; done' "$BATS_TEST_TMPDIR/mapping"
+  agent=$(cat "$BATS_TEST_TMPDIR/mapping")
+  kill -9 "$agent"
+  wait_gone "$agent"
+  pkill -u "$(id -u)" -f 'sleep 4717'
+  timeout 10 sh -c 'until "$0" sweep | grep -q "removed job"; do :; done' "$CONODE"
+  assert_nothing_left
+}
+
+@test "the command gets no descriptor of the agent" {
+  run --separate-stderr "$CONODE" exec --k8s-cores 1 -- ls /proc/self/fd
+  # Standard input and outputs, and the directory that ls reads.
+  assert_output "$(printf '0\n1\n2\n3')"
+}
+
+@test "nohup keeps exec and its command alive" {
+  run sh -c "trap '' HUP; exec '$CONODE' exec --k8s-cores 1 -- sh -c 'kill -HUP \$PPID; kill -HUP \$\$; exit 7'"
+  assert_failure 7
+  assert_nothing_left
+}
+
+@test "two jobs of one name with different state directories do not notice each other" {
+  up
+  first=$(agent_pid local)
+  run "$CONODE" up --k8s-cores 1 --state-dir "$BATS_TEST_TMPDIR/s"
+  assert_success
+  run "$CONODE" down --state-dir "$BATS_TEST_TMPDIR/s"
+  assert_success
+  assert_output --partial 'nothing is left'
+  kill -0 "$first"
+  run "$CONODE" kubectl get --raw /readyz
+  assert_output ok
+  run "$CONODE" down
+  assert_success
+  assert_nothing_left
+}
+
+@test "SIGINT of a waiting up ends what it has begun" {
+  "$CONODE" up --k8s-cores 1 > "$BATS_TEST_TMPDIR/up" 2>&1 3>&- &
+  waiting=$!
+  timeout 30 sh -c 'tail -n +1 -f "$0" | grep -q -m 1 sandbox' "$BATS_TEST_TMPDIR/up"
+  agent=$(agent_pid local)
+  kill -TERM "$waiting"
+  wait_gone "$agent"
+  assert_nothing_left
+}
+
+@test "one core is enough, shared by both parts" {
+  run taskset -c 0 "$CONODE" exec --k8s-cores 1 -- nproc
+  assert_success
+  assert_line 1
+  assert_nothing_left
+}
