@@ -205,9 +205,7 @@ void Members::on_patience_over() {
 void Members::lacks(uint32_t rank, const std::string& why) {
   const Error error{{},
                     fmt::format("{} is missing: {}", name(rank), why),
-                    fmt::format("read '{}/log/agent.n{}.log'; --missing-node go_on does without a "
-                                "node",
-                                state_dir_, rank)};
+                    "--missing-node go_on does without a node, wait has more patience"};
   if (options_.missing_node == MissingNode::fail) return handlers_.missing(error);
   log::warning("{}", error.message());
   if (options_.missing_node == MissingNode::go_on) wanted_.erase(rank);

@@ -118,7 +118,7 @@ pods() { "$CONODE" kubectl get pods -l app=everywhere -o "jsonpath={.items[*]$1}
   run "$CONODE" up --job broken --k8s-cores 1 --nodes 2
   assert_failure
   assert_output --partial 'node n1 (local host 1) is missing: its agent ended with exit code 1'
-  assert_output --partial "broken.n1': File exists"
+  assert_output --partial "broken.n1': Not a directory"
   rm "$CONODE_STATE_DIR/broken.n1"
   assert_nothing_left broken
 }
