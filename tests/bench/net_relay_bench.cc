@@ -274,7 +274,7 @@ int main(int argc, char** argv) {
   app.add_option("--queues", options.queues);
   app.add_option("--mtu", options.mtu);
   app.add_option("--spin", options.spin, "microseconds");
-  app.add_option("--streams", options.streams)->expected(1)->delimiter(',');
+  app.add_option("--streams", options.streams)->delimiter(',')->allow_extra_args(false);
   app.add_flag("--pods", options.pods, "between pods instead of the nodes' sandboxes");
   app.add_option("paths", options.paths);
   CLI11_PARSE(app, argc, argv);

@@ -9,12 +9,16 @@ from typing import NamedTuple, Optional
 
 
 class Goal(NamedTuple):
-    """`what` (the median "ours" or the "ratio" ours/baseline) is at most `bound`."""
+    """`what` (the median "ours" or the "ratio" ours/baseline) is at most `bound`, or at least."""
     what: str
     bound: float
+    at_least: bool = False
 
     def __str__(self):
-        return f"{self.what} <= {self.bound:g}"
+        return f"{self.what} {'>=' if self.at_least else '<='} {self.bound:g}"
+
+    def met_by(self, value):
+        return value >= self.bound if self.at_least else value <= self.bound
 
 
 class Sample(NamedTuple):
@@ -52,7 +56,7 @@ def row_of(metric, unit, ours, baseline, baseline_name, goal: Optional[Goal]):
     return {"metric": metric, "unit": unit, "ours": rounded(medians["ours"]),
             "baseline": rounded(medians["baseline"]), "baseline_name": baseline_name,
             "ratio": rounded(medians["ratio"]), "goal": str(goal) if goal else None,
-            "met": None if reached is None else reached <= goal.bound,
+            "met": None if reached is None else goal.met_by(reached),
             "samples": {"ours": [rounded(v) for v in ours],
                         "baseline": [rounded(v) for v in baseline]}}
 

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# `./dev bench`: the release build against the floor, both from the same bundle; cni against the
-# reference plugins, by a program of the tests' build.
+# `./dev bench`: the release build against the floor, both from the same bundle; some by programs of
+# the tests' build.
+
+declare -rA bench_programs=([cni]=cni_bench [net]=net_relay_bench [scale]=bus_bench)
 
 verb_bench() {
-  local code=0
+  local code=0 name
   verb_setup
   install_all release
-  if [[ $# = 0 || " $* " = *" cni "* ]]; then build_preset dev cni_bench; fi
+  for name in "${!bench_programs[@]}"; do
+    if [[ $# = 0 || " $* " = *" $name "* ]]; then build_preset dev "${bench_programs[$name]}"; fi
+  done
   open_session
   "$support/busybox_image.py" "$stage/busybox.tar"
   in_session CONODE_TEST_SUPPORT="$build/dev/tests" \
