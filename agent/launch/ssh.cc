@@ -99,6 +99,7 @@ Result<Process> Ssh::start(uint32_t rank, const Start& how) {
   argv.insert(argv.end(), {"-T", hosts_.at(rank - 1), quoted(program_) + " agent"});
   return Process::spawn({.argv = argv,
                          .fds = {{0, standard_input.get()}, {1, how.log}, {2, how.log}},
+                         .cgroup = how.cgroup,
                          .new_session = true});
 }
 

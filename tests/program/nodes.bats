@@ -135,3 +135,43 @@ pods() { "$CONODE" kubectl get pods -l app=everywhere -o "jsonpath={.items[*]$1}
   assert_output --partial 'nothing is left'
   assert_nothing_left
 }
+
+# Stands in for ssh(1), which needs a server: checks what it is called with, and does what sshd would.
+fake_ssh() {
+  mkdir -p "$BATS_TEST_TMPDIR/bin"
+  cat > "$BATS_TEST_TMPDIR/bin/ssh" << 'SH'
+#!/bin/sh
+if [ "$1" = -G ]; then
+  printf 'user nobody\nhostname 127.0.0.1\nport 22\n'
+  exit
+fi
+case "$*" in
+  *'BatchMode=yes'*' -T other.host '*) ;;
+  *) echo "unexpected: $*" >&2 && exit 255 ;;
+esac
+for last; do :; done
+exec env -i HOME="$HOME" PATH=/usr/bin:/bin sh -c "$last"
+SH
+  chmod +x "$BATS_TEST_TMPDIR/bin/ssh"
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH
+}
+
+@test "a host by ssh joins, and goes with the job" {
+  fake_ssh
+  run "$CONODE" exec --job remote --k8s-cores 1 --host other.host -- \
+    sh -c '"$0" kubectl get nodes -o name; "$0" status --json | jq -r ".nodes[0].state"' "$CONODE"
+  assert_success
+  assert_line node/n0
+  assert_line node/n1
+  assert_line ready
+  refute_output --partial 'left behind'
+  assert_nothing_left remote
+}
+
+@test "a host that ssh cannot reach is named" {
+  fake_ssh
+  run "$CONODE" exec --job remote --k8s-cores 1 --host no.such.host -- true
+  assert_failure 125
+  assert_output --partial 'node n1 (no.such.host) is missing: its agent ended with exit code 255: unexpected'
+  assert_nothing_left remote
+}
