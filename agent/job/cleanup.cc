@@ -105,7 +105,12 @@ Result<void> end_sandbox(const Instance& instance) {
   return {};
 }
 
-Result<void> remove_as_root(const std::string& path, const std::string& libexec_dir) {
+// Nobody may start a job in a directory that is going.
+Result<void> remove_state(const std::string& path, const std::string& libexec_dir) {
+  if (!exists(path)) return {};
+  const UniqueFd base_lock = TRY(lock_base(path.substr(0, path.rfind('/'))));
+  if (remove_tree(path)) return {};
+  // Subordinate ids own something in it.
   return sandbox::remove_as_namespace_root(path, libexec_dir, TRY(id_map_of_user()));
 }
 
@@ -142,8 +147,7 @@ Result<void> remove_job(const FoundJob& job, const std::string& libexec_dir,
     note("sandbox", end_sandbox(*job.instance));
     if (!job.instance->cgroup.empty()) note("cgroups", remove_job_cgroups(job.instance->cgroup));
   }
-  if (exists(job.path) && !remove_tree(job.path))  // subordinate ids own something in it
-    note("state", remove_as_root(job.path, libexec_dir));
+  note("state", remove_state(job.path, libexec_dir));
   return outcome;
 }
 

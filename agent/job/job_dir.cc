@@ -70,16 +70,22 @@ Result<Instance> instance_from_json(const std::string& text) {
   }
 }
 
+const char* network_file_system(unsigned long magic) {
+  const auto* known =
+      std::find_if(kNetworkFileSystems.begin(), kNetworkFileSystems.end(),
+                   [&](const NetworkFileSystem& system) { return system.magic == magic; });
+  return known == kNetworkFileSystems.end() ? nullptr : known->name;
+}
+
 Result<void> check_file_system(const std::string& path) {
   struct statfs fs {};
   if (::statfs(path.c_str(), &fs) != 0)
     return errno_failure(fmt::format("look at the file system of '{}'", path));
-  for (const NetworkFileSystem& known : kNetworkFileSystems)
-    if (static_cast<unsigned long>(fs.f_type) == known.magic)
-      return failure(fmt::format("use the state directory '{}': it is on {}", path, known.name),
-                     "set --state-dir to a node-local directory such as the job's scratch "
-                     "($TMPDIR), or --allow-network-file-system to try all the same");
-  return {};
+  const char* network = network_file_system(static_cast<unsigned long>(fs.f_type));
+  if (network == nullptr) return {};
+  return failure(fmt::format("use the state directory '{}': it is on {}", path, network),
+                 "set --state-dir to a node-local directory such as the job's scratch "
+                 "($TMPDIR), or --allow-network-file-system to try all the same");
 }
 
 Result<void> check_job_name(const std::string& job) {
@@ -111,15 +117,6 @@ Result<UniqueFd> open_base(const std::string& base) {
   return dir;
 }
 
-// Held while a job's directory is made or one without an agent is taken, so that nobody sees half
-// of either. For moments only.
-Result<UniqueFd> lock_base(const std::string& base) {
-  UniqueFd dir = TRY(open_base(base));
-  while (::flock(dir.get(), LOCK_EX) != 0)
-    if (errno != EINTR) return errno_failure(fmt::format("lock '{}'", base));
-  return dir;
-}
-
 // Locks of open file descriptions (fcntl(2)): they can be asked for without being taken, and a
 // child that has the descriptor holds them, too.
 struct flock whole_file() {
@@ -132,6 +129,13 @@ struct flock whole_file() {
 bool is_busy(int error) { return error == EAGAIN || error == EACCES; }
 
 }  // namespace
+
+Result<UniqueFd> lock_base(const std::string& base) {
+  UniqueFd dir = TRY(open_base(base));
+  while (::flock(dir.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return errno_failure(fmt::format("lock '{}'", base));
+  return dir;
+}
 
 Result<void> prepare_base(const std::string& base, bool allow_network) {
   if (base.empty() || base[0] != '/')

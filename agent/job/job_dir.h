@@ -37,6 +37,8 @@ struct Instance {
 // system unless `allow_network` is set.
 [[nodiscard]] Result<void> prepare_base(const std::string& base, bool allow_network);
 
+// Name of the network file system with that magic number (statfs(2)); null: it is none.
+[[nodiscard]] const char* network_file_system(unsigned long magic);
 // Refuses a network file system; `path` exists.
 [[nodiscard]] Result<void> check_file_system(const std::string& path);
 
@@ -46,6 +48,10 @@ struct Instance {
 
 // Refuses a state directory in which paths of sockets would be too long (unix(7)).
 [[nodiscard]] Result<void> check_path_length(const std::string& base, const std::string& job);
+
+// Held while a job's directory is made, taken from the dead or removed, so that nobody sees half of
+// it. For moments only. Fails where the base is not the user's own.
+[[nodiscard]] Result<UniqueFd> lock_base(const std::string& base);
 
 class JobDir {
  public:

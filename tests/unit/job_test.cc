@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
+#include <thread>
 
 #include "agent/base/file.h"
 #include "agent/base/process.h"
@@ -73,6 +75,70 @@ TEST(JobDir, IsHeldByOneAndFoundByAll) {
   }
   EXPECT_FALSE(find_jobs(base.path()).value()[0].alive);
   EXPECT_THAT(find_jobs("/nonexistent/base").value(), IsEmpty());
+}
+
+TEST(JobDir, IsTakenOnlyFromTheDead) {
+  const TempDir base = TempDir::create().value();
+  {
+    const JobDir dir = JobDir::create(base.path(), "42").value();
+    EXPECT_FALSE(take_dead(base.path(), "42").value());
+  }
+  const auto dead = take_dead(base.path(), "42").value();
+  ASSERT_TRUE(dead);
+  EXPECT_THAT(JobDir::create(base.path(), "42").error().message(), HasSubstr("running already"));
+  EXPECT_FALSE(take_dead(base.path(), "42").value()) << "somebody else has it";
+  EXPECT_FALSE(take_dead(base.path(), "43").value()) << "there is none";
+}
+
+TEST(JobDir, ALockThatCannotBeReadIsNoProofOfDeath) {
+  const TempDir base = TempDir::create().value();
+  { ASSERT_TRUE(JobDir::create(base.path(), "42")); }
+  const std::string lock = base.path() + "/42/lock";
+  ASSERT_EQ(::unlink(lock.c_str()), 0);
+  ASSERT_EQ(::symlink("/nonexistent", lock.c_str()), 0);
+  EXPECT_FALSE(find_jobs(base.path()));
+  EXPECT_FALSE(take_dead(base.path(), "42"));
+  EXPECT_TRUE(exists(base.path() + "/42"));
+}
+
+TEST(JobDir, ManyWhoStartAndSweepAtOnceDoNotDisturbEachOther) {
+  const TempDir base = TempDir::create().value();
+  std::atomic<int> started = 0;
+  std::atomic<int> destroyed = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i)
+    threads.emplace_back([&, name = std::to_string(i)] {
+      for (int round = 0; round < 50; ++round) {
+        const Result<JobDir> dir = JobDir::create(base.path(), name);  // or its end is being swept
+        (void)sweep(base.path(), "/nonexistent");
+        if (!dir) continue;
+        ++started;
+        if (!exists(dir->path() + "/lock") || !exists(dir->path() + "/log")) ++destroyed;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(started, 8);
+  EXPECT_EQ(destroyed, 0);
+}
+
+TEST(StateBase, OfSomebodyElseIsNotBelieved) {
+  const TempDir dir = TempDir::create().value();
+  ASSERT_TRUE(prepare_base(dir.path() + "/real", false));
+  ASSERT_EQ(::symlink((dir.path() + "/real").c_str(), (dir.path() + "/link").c_str()), 0);
+  EXPECT_FALSE(find_jobs(dir.path() + "/link"));
+  EXPECT_FALSE(sweep(dir.path() + "/link", "/nonexistent"));
+}
+
+TEST(StateBase, NetworkFileSystemsAreKnown) {
+  EXPECT_STREQ(network_file_system(0x6969), "NFS");
+  EXPECT_STREQ(network_file_system(0x0BD00BD0), "Lustre");
+  EXPECT_EQ(network_file_system(0xEF53), nullptr) << "ext4";
+}
+
+TEST(StateBase, SocketsHaveToFit) {
+  EXPECT_TRUE(check_path_length("/tmp/conode-1000", "slurm-123456"));
+  EXPECT_THAT(check_path_length("/" + std::string(80, 'x'), "job").error().message(),
+              HasSubstr("too many"));
 }
 
 TEST(StateBase, MustBeOurOwnDirectory) {

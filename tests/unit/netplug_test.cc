@@ -37,6 +37,16 @@ TEST(Address, PrefixKnowsWhatItHolds) {
     EXPECT_FALSE(Ipv4Prefix::parse(text)) << text;
 }
 
+TEST(Address, Ipv6PrefixCountsPlaces) {
+  const Ipv6Prefix prefix = Ipv6Prefix::parse("fd00:10:244::7/64").value();
+  EXPECT_EQ(prefix.text(), "fd00:10:244::7/64");
+  EXPECT_EQ(prefix.at(0).text(), "fd00:10:244::");
+  EXPECT_EQ(prefix.at(0x10203).text(), "fd00:10:244::1:203");
+  EXPECT_EQ(Ipv6Prefix::parse("fd00::ff/121").value().at(5).text(), "fd00::85");
+  for (const char* text : {"fd00::", "fd00::/129", "fd00::/x", "10.0.0.0/24", "fd00:::/64", ""})
+    EXPECT_FALSE(Ipv6Prefix::parse(text)) << text;
+}
+
 TEST(Address, SeededHardwareAddressesAreLocalUnicast) {
   for (const uint64_t seed : {uint64_t{0}, ~uint64_t{0}, uint64_t{0x123456789abcdef}}) {
     const MacAddress mac = MacAddress::from_seed(seed);
@@ -126,6 +136,16 @@ TEST(Config, BridgeHasTheRangesFirstAddress) {
   const NetworkConfig other = parse_config(conf(more).dump(), Command::add).value();
   EXPECT_EQ(other.bridge, "br7");
   EXPECT_EQ(other.gateway.text(), "10.1.2.254");
+}
+
+TEST(Config, SecondRangeHoldsAtLeastAsManyAddresses) {
+  const auto with = [](const char* range6) {
+    return parse_config(conf({{"ipam", {{"range6", range6}}}}).dump(), Command::add);
+  };
+  EXPECT_EQ(with("fd00::/64").value().range6->text(), "fd00::/64");
+  EXPECT_TRUE(with("fd00::/120"));
+  for (const char* wrong : {"fd00::/121", "10.0.0.0/8", "fd00::"})
+    EXPECT_THAT(with(wrong).error().details, HasSubstr("'ipam.range6'")) << wrong;
 }
 
 TEST(Config, ReadsHostPortsWhereTheyMatter) {
