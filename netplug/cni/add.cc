@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "netplug/cni/address_pool.h"
+#include "netplug/cni/dual_stack.h"
 #include "netplug/cni/host_ports.h"
 #include "netplug/cni/naming.h"
 #include "netplug/cni/node_bridge.h"
@@ -96,6 +97,7 @@ CniResult<Link> require_link(Socket& socket, const std::string& name) {
 
 CniResult<void> set_up_node_side(Socket& node, const Plan& plan) {
   const Link link = TRY(require_link(node, plan.host_link));
+  TRY(set_up_node6(node, link.index, plan.config, plan.address, plan.macs));
   if (plan.bridged()) {
     TRY(set_bridge_port(node, link.index, {.hairpin = true}));
     return {};
@@ -112,6 +114,7 @@ CniResult<Link> set_up_container_side(const Plan& plan) {
   const Ipv4Address gateway = plan.config.gateway;
   TRY(set_link_up(socket, link.index));
   TRY(add_address(socket, link.index, container_prefix(plan.config, plan.address)));
+  TRY(set_up_container6(socket, link.index, plan.config, plan.address, plan.macs));
   if (!plan.bridged()) TRY(set_neighbour(socket, link.index, gateway, plan.macs.host));
   if (TRY(add_route(socket, {.destination = {{}, 0},
                              .link = link.index,
@@ -162,6 +165,12 @@ json result_of(const Request& request, const Plan& plan, const Link& link) {
                  {"interface", interfaces.size() - 1}});
   json routes = array_of(result, "routes");
   routes.push_back({{"dst", "0.0.0.0/0"}, {"gw", config.gateway.text()}});
+  if (const auto stack = dual_stack_of(config, plan.address)) {
+    ips.push_back({{"address", stack->address.text()},
+                   {"gateway", stack->gateway.text()},
+                   {"interface", interfaces.size() - 1}});
+    routes.push_back({{"dst", "::/0"}, {"gw", stack->gateway.text()}});
+  }
   result["cniVersion"] = config.cni_version;
   result["interfaces"] = std::move(interfaces);
   result["ips"] = std::move(ips);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "netplug/cni/address_pool.h"
+#include "netplug/cni/dual_stack.h"
 #include "netplug/cni/host_ports.h"
 #include "netplug/cni/naming.h"
 #include "netplug/cni/node_bridge.h"
@@ -41,6 +42,7 @@ Result<void> look_at_node(const NetworkConfig& config, const std::string& host_l
   const int link = TRY(look_at_link(node, host_link, "on the node", problems));
   if (config.mode == Mode::bridge) return look_at_bridge(node, config, link, problems);
   if (link == 0) return {};
+  TRY(look_at_node6(node, link, config, address, problems));
   const Ipv4Prefix wanted{address, 32};
   const std::vector<Route> routes = TRY(list_routes(node));
   if (std::none_of(routes.begin(), routes.end(),
@@ -51,13 +53,14 @@ Result<void> look_at_node(const NetworkConfig& config, const std::string& host_l
 }
 
 // A later plugin may have added to routes and changed hardware addresses: neither is compared.
-Result<void> look_at_container(const Request& request, const Ipv4Prefix& address,
-                               Problems& problems) {
+Result<void> look_at_container(const Request& request, const NetworkConfig& config,
+                               const Ipv4Prefix& address, Problems& problems) {
   const Netns container = TRY(Netns::open(request.netns));
   Socket socket = TRY(Socket::open(container));
   const std::string& name = request.attachment.interface;
   const int link = TRY(look_at_link(socket, name, "in the container", problems));
   if (link == 0) return {};
+  TRY(look_at_container6(socket, link, config, address.address, problems));
   const std::vector<Ipv4Prefix> addresses = TRY(list_addresses(socket, link));
   if (std::find(addresses.begin(), addresses.end(), address) == addresses.end())
     problems.push_back(fmt::format("'{}' lacks address '{}'", name, address.text()));
@@ -94,7 +97,7 @@ CniResult<void> check(const Request& request, const NetworkConfig& config) {
   TRY(look_at_forwarding(problems));
   const std::string host_link = host_link_name(config.name, request.attachment);
   TRY(look_at_node(config, host_link, mine->address, problems));
-  TRY(look_at_container(request, address, problems));
+  TRY(look_at_container(request, config, address, problems));
   TRY(look_at_ports(config, request.attachment, mine->address, problems));
   if (problems.empty()) return {};
   return fail(ErrorCode::attachment_damaged,

@@ -137,6 +137,10 @@ void read_addressing(Reader& reader, const json& document, NetworkConfig& config
     if (range->length < kLeastLength) reader.bad("ipam.range", range->text(), kRange);
     config.range = {range->network(), range->length};
   }
+  constexpr const char* kRange6 = "an IPv6 prefix with as many addresses as ipam.range or more";
+  config.range6 = reader.parsed<Ipv6Prefix>(ipam, "range6", "ipam.range6", kRange6);
+  if (config.range6 && 128 - config.range6->length < 32 - config.range.length)
+    reader.bad("ipam.range6", config.range6->text(), kRange6);
   constexpr const char* kPath = "an absolute path";
   if (const auto dir = reader.string(ipam, "data_dir", "ipam.data_dir", kPath)) {
     if (!dir->starts_with('/')) reader.bad("ipam.data_dir", *dir, kPath);

@@ -37,6 +37,8 @@ struct NetworkConfig {
   Mode mode = Mode::routed;
   std::string bridge = "cnbr0";  // mode bridge: its name
   Ipv4Prefix range;              // addresses of this node's containers
+  // Dual-stack: a container has the address of this range at the place it has in `range`.
+  std::optional<Ipv6Prefix> range6;
   std::string data_dir = "/var/lib/cni/conode";
   int mtu = 0;                                // bytes; 0: the kernel's 1500
   Ipv4Address gateway;                        // by default 169.254.1.1, or the range's first one

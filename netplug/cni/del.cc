@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "netplug/cni/address_pool.h"
+#include "netplug/cni/dual_stack.h"
 #include "netplug/cni/host_ports.h"
 #include "netplug/cni/naming.h"
 #include "netplug/cni/verbs.h"
@@ -47,27 +48,27 @@ Result<void> delete_in_background(Socket& node, int link) {
 
 // Nothing reaches the container or comes from it before its address is free for another one:
 // without the route, rp_filter drops what it sends.
-Result<void> free_address(Socket& node, const std::optional<Link>& link, const AddressPool& pool,
-                          const Reservation& reservation) {
+Result<void> free_address(Socket& node, const std::optional<Link>& link,
+                          const NetworkConfig& config, const Reservation& reservation) {
   if (link && link->master != 0) TRY(disable_bridge_port(node, link->index));
   if (link && link->master == 0)
     TRY(delete_route(node, {.destination = {reservation.address, 32}, .link = link->index}));
-  TRY(pool.release(reservation));
+  if (link) TRY(free_address6(node, link->index, config, reservation.address));
+  TRY(pool_of(config).release(reservation));
   return {};
 }
 
 }  // namespace
 
 CniResult<void> del(const Request& request, const NetworkConfig& config) {
-  const AddressPool pool = pool_of(config);
   Socket node = TRY(Socket::open());
   const std::optional<Link> link =
       TRY(find_link(node, host_link_name(config.name, request.attachment)));
   Result<void> freed = close_ports(config, request.attachment);
-  Result<std::vector<Reservation>> reservations = pool.list();
+  Result<std::vector<Reservation>> reservations = pool_of(config).list();
   if (!reservations) freed = tl::make_unexpected(reservations.error());
   for (const Reservation& r : reservations.value_or(std::vector<Reservation>{}))
-    if (r.holder == request.attachment && freed) freed = free_address(node, link, pool, r);
+    if (r.holder == request.attachment && freed) freed = free_address(node, link, config, r);
   if (link) TRY(delete_in_background(node, link->index));
   if (!freed) return fail(ErrorCode::io_failure, freed.error());
   return {};

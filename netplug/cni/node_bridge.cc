@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "netplug/cni/dual_stack.h"
 #include "netplug/cni/naming.h"
 #include "netplug/link/bridge.h"
 #include "netplug/link/route.h"
@@ -51,6 +52,7 @@ CniResult<int> require_bridge(Socket& node, const NetworkConfig& config) {
   TRY(set_route(node, {.destination = {config.range.network(), config.range.length},
                        .link = index,
                        .source = config.node_address.value_or(config.gateway)}));
+  TRY(set_up_bridge6(node, index, config));
   return index;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// IPv4 and Ethernet addresses as values. Any thread.
+// IPv4, IPv6 and Ethernet addresses as values. Any thread.
 #pragma once
 
 #include <array>
@@ -33,6 +33,27 @@ struct Ipv4Prefix {
   [[nodiscard]] uint64_t size() const { return uint64_t{1} << static_cast<unsigned>(32 - length); }
   [[nodiscard]] bool contains(Ipv4Address other) const;
   auto operator<=>(const Ipv4Prefix&) const = default;
+};
+
+struct Ipv6Address {
+  std::array<uint8_t, 16> bytes{};  // network byte order
+
+  // "fd00::5"
+  [[nodiscard]] static Result<Ipv6Address> parse(const std::string& text);
+  [[nodiscard]] std::string text() const;
+  auto operator<=>(const Ipv6Address&) const = default;
+};
+
+struct Ipv6Prefix {
+  Ipv6Address address;
+  int length = 128;
+
+  // "fd00:10:244::/64"; the length is required.
+  [[nodiscard]] static Result<Ipv6Prefix> parse(const std::string& text);
+  [[nodiscard]] std::string text() const;
+  // The address `place` after the first one.
+  [[nodiscard]] Ipv6Address at(uint32_t place) const;
+  auto operator<=>(const Ipv6Prefix&) const = default;
 };
 
 struct MacAddress {

@@ -67,7 +67,7 @@ TEST_F(CniBridge, AddMakesWhatItReports) {
   EXPECT_EQ(result["ips"][0]["interface"], 2);
   const Bridge bridge = the_bridge();
   EXPECT_TRUE(bridge.link.up && bridge.filters_ipv4 && bridge.filters_ipv6);
-  EXPECT_EQ(bridge.link.mac.text(), result["interfaces"][0]["mac"]);
+  EXPECT_EQ(result["interfaces"][0]["mac"], bridge.link.mac.text());
   EXPECT_EQ(bridge.link.mtu, 1400);
   Socket node = Socket::open().value();
   EXPECT_THAT(list_addresses(node, bridge.link.index).value(),
