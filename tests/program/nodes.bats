@@ -90,6 +90,7 @@ pods() { "$CONODE" kubectl get pods -l app=everywhere -o "jsonpath={.items[*]$1}
   run "$CONODE" up --job lasting --k8s-cores 1 --nodes 2 --missing-node go_on
   assert_success
   kill -9 "$(agent_pid lasting.n1)"
+  # shellcheck disable=SC2016 # the inner shell expands it
   timeout 60 sh -c 'until "$0" status --job lasting --json | jq -e ".nodes[0].state == \"lost\""; do :; done' "$CONODE"
   CONODE_JOB=lasting run "$CONODE" kubectl get --raw /readyz
   assert_output ok
@@ -158,6 +159,7 @@ SH
 
 @test "a host by ssh joins, and goes with the job" {
   fake_ssh
+  # shellcheck disable=SC2016 # the inner shell expands it
   run "$CONODE" exec --job remote --k8s-cores 1 --host other.host -- \
     sh -c '"$0" kubectl get nodes -o name; "$0" status --json | jq -r ".nodes[0].state"' "$CONODE"
   assert_success

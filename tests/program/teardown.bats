@@ -142,11 +142,13 @@ exec sleep 4717
 SH
   chmod +x "$BATS_TEST_TMPDIR/bin/newuidmap"
   PATH=$BATS_TEST_TMPDIR/bin:$PATH "$CONODE" up --k8s-cores 1 > /dev/null 2>&1 3>&- &
+  # shellcheck disable=SC2016 # the inner shell expands it
   timeout 30 sh -c 'until [ -e "$0" ]; do :; done' "$BATS_TEST_TMPDIR/mapping"
   agent=$(cat "$BATS_TEST_TMPDIR/mapping")
   kill -9 "$agent"
   wait_gone "$agent"
   pkill -u "$(id -u)" -f 'sleep 4717'
+  # shellcheck disable=SC2016 # the inner shell expands it
   timeout 10 sh -c 'until "$0" sweep | grep -q "removed job"; do :; done' "$CONODE"
   assert_nothing_left
 }
@@ -182,6 +184,7 @@ SH
 @test "SIGINT of a waiting up ends what it has begun" {
   "$CONODE" up --k8s-cores 1 > "$BATS_TEST_TMPDIR/up" 2>&1 3>&- &
   waiting=$!
+  # shellcheck disable=SC2016 # the inner shell expands it
   timeout 30 sh -c 'tail -n +1 -f "$0" | grep -q -m 1 sandbox' "$BATS_TEST_TMPDIR/up"
   agent=$(agent_pid local)
   kill -TERM "$waiting"
