@@ -151,8 +151,8 @@ Result<void> set_bridge_port(Socket& socket, int index, const PortSettings& sett
 }
 
 Result<void> disable_bridge_port(Socket& socket, int index) {
-  const Result<void> done = change_port(socket, index, fmt::format("disable bridge port {}", index),
-                                        std::array{Setting{IFLA_BRPORT_STATE, BR_STATE_DISABLED}});
+  Result<void> done = change_port(socket, index, fmt::format("disable bridge port {}", index),
+                                  std::array{Setting{IFLA_BRPORT_STATE, BR_STATE_DISABLED}});
   if (done || done.error().is(std::errc::network_down) ||
       done.error().is(std::errc::no_such_device))
     return {};
