@@ -148,6 +148,7 @@ SystemdCgroup = false
 std::string cni_config(const ClusterLayout& c) {
   json plugin = {{"type", "conode-cni"},
                  {"mode", "routed"},
+                 {"capabilities", {{"portMappings", true}}},  // hostPort
                  {"ipam", {{"range", c.node_pods}, {"data_dir", in_state("cni")}}}};
   if (c.pod_mtu != 0) plugin["mtu"] = c.pod_mtu;
   const json list = {{"cniVersion", "1.1.0"}, {"name", "conode"}, {"plugins", {plugin}}};
