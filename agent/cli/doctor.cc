@@ -20,7 +20,11 @@ using doctor::Finding;
 using doctor::Verdict;
 
 doctor::Environment environment_of(const config::Config& config) {
-  doctor::Environment environment{state_base(config), config.bundle(), {}};
+  doctor::Environment environment;
+  environment.state_base = state_base(config);
+  environment.bundle = config.bundle();
+  environment.network_file_system = config.allow_network_file_system();
+  environment.api_port = static_cast<uint16_t>(config.kubernetes().api_port());
   Result<std::string> path =
       environment.bundle.empty() ? bundle::find() : Result<std::string>(environment.bundle);
   if (path) {
@@ -57,7 +61,8 @@ void print_json(const std::vector<Finding>& findings) {
 void add_doctor(CLI::App& app, Session& session) {
   CLI::App* verb =
       app.add_subcommand("doctor", "What this site may lack, what it costs, and what to do");
-  config::add_flags(*verb, session.flags, {"state_dir", "bundle"});
+  config::add_flags(*verb, session.flags,
+                    {"state_dir", "bundle", "allow_network_file_system", "kubernetes.api_port"});
   add_json_flag(*verb, session);
   verb->footer("The exit code is 1 where something is missing without which no cluster starts.");
   verb->callback([&session] {

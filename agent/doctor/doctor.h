@@ -3,6 +3,7 @@
 // thread. Checks look, and try what only trying shows in a child of their own; they change nothing.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct Environment {
   std::string state_base;  // absolute
   std::string bundle;      // path; empty: none was found
   std::string bundle_problem;
+  bool network_file_system = false;  // is accepted for the state
+  uint16_t api_port = 0;             // 0: any free one
 };
 
 // In the order in which a reader should mend them.
@@ -30,6 +33,7 @@ struct Environment {
 
 // The parts of examine(); each looks at one group of things.
 [[nodiscard]] std::vector<Finding> examine_user(const Environment& environment);
+[[nodiscard]] std::vector<Finding> examine_limits(const Environment& environment);
 [[nodiscard]] std::vector<Finding> examine_kernel(const Environment& environment);
 [[nodiscard]] std::vector<Finding> examine_node(const Environment& environment);
 

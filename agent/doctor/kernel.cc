@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel and its settings give: version, cgroups, file systems, network, limits.
+// What the kernel and its settings give: version, cgroups, file systems, network.
 #include <fmt/format.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include "agent/base/command.h"
 #include "agent/base/file.h"
+#include "agent/doctor/attempt.h"
 #include "agent/doctor/doctor.h"
 #include "cgroup/delegation.h"
+#include "netplug/link/link.h"
 
 namespace conode::doctor {
 namespace {
@@ -29,7 +36,7 @@ Finding kernel_version() {
     return {"kernel", Verdict::degraded, name.release, "no cgroup.kill: teardown takes longer",
             "Linux 5.14 or later"};
   return {"kernel", Verdict::missing, name.release,
-          "before 5.11 user namespaces have no overlay mounts, before 5.7 no clone into a cgroup",
+          "before 5.11 user namespaces have no overlay mounts: no container starts",
           "Linux 5.14 or later"};
 }
 
@@ -52,19 +59,56 @@ Finding delegation() {
           "enable cpuset, cpu, memory and pids in the parent's cgroup.subtree_control"};
 }
 
-Finding overlay() {
-  const std::string known = read_file("/proc/filesystems").value_or("");
-  if (known.find("overlay") != std::string::npos)
-    return {"overlay file system", Verdict::ok, "available", {}, {}};
-  return {"overlay file system", Verdict::missing, "not in /proc/filesystems",
-          "containers have no root file system", "modprobe overlay"};
+// What the kernel does not have, or does not let a user namespace have. `error` is that of the try.
+Finding tried(const char* name, int error, const char* cost, const char* remedy) {
+  if (error == 0) return {name, Verdict::ok, "works", {}, {}};
+  if (attempt(CLONE_NEWUSER, [] { return 0; }) != 0)
+    return {name, Verdict::missing, "not tried: there are no user namespaces", cost,
+            "mend 'user namespaces' first"};
+  return {name, Verdict::missing, std::strerror(error), cost, remedy};
 }
 
+// As containerd makes a container's root, on a tmpfs of the child's own.
+int mount_overlay() {
+  if (::mount("tmpfs", "/tmp", "tmpfs", 0, nullptr) != 0) return errno;
+  for (const char* dir : {"/tmp/lower", "/tmp/upper", "/tmp/work", "/tmp/merged"})
+    if (::mkdir(dir, 0700) != 0) return errno;
+  constexpr const char* kDirs = "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work";
+  return ::mount("overlay", "/tmp/merged", "overlay", 0, kDirs) == 0 ? 0 : errno;
+}
+
+Finding overlay() {
+  return tried("overlay file system", attempt(CLONE_NEWUSER | CLONE_NEWNS, mount_overlay),
+               "containers have no root file system", "modprobe overlay   # Linux 5.11 or later");
+}
+
+int make_veth() {
+  Result<Socket> socket = Socket::open();
+  if (!socket) return socket.error().code.value();
+  const Result<bool> made = create_veth(*socket, {.name = "doctor0", .peer_name = "doctor1"});
+  return made ? 0 : std::max(made.error().code.value(), 1);
+}
+
+Finding veth() {
+  return tried("veth", attempt(CLONE_NEWUSER | CLONE_NEWNET, make_veth), "pods have no network",
+               "modprobe veth");
+}
+
+// What kube-proxy asks of nf_tables, in little.
 Finding nftables() {
   const std::string path = find_program("nft");
-  if (!path.empty()) return {"nft", Verdict::ok, path, {}, {}};
-  return {"nft", Verdict::missing, "not installed", "kube-proxy cannot make Services work",
-          "apt-get install nftables   # dnf install nftables"};
+  if (path.empty())
+    return {"nft", Verdict::missing, "not installed", "kube-proxy cannot make Services work",
+            "apt-get install nftables   # dnf install nftables"};
+  constexpr const char* kRules =
+      "add table inet doctor; add chain inet doctor c { type nat hook postrouting priority 100; }; "
+      "add rule inet doctor c ct state new masquerade";
+  const int error = attempt(CLONE_NEWUSER | CLONE_NEWNET, [&] {
+    const Result<CommandOutput> output = run_command({path, kRules});
+    return output && output->exit_code == 0 ? 0 : EOPNOTSUPP;
+  });
+  return tried("nft", error, "kube-proxy cannot make Services work",
+               "modprobe -a nf_tables nf_conntrack nft_chain_nat nft_masq");
 }
 
 Finding tun_device() {
@@ -92,25 +136,6 @@ Finding rp_filter() {
           "sysctl -w net.ipv4.conf.default.rp_filter=2"};
 }
 
-Finding inotify() {
-  constexpr long kInstances = 128;
-  constexpr long kWatches = 8192;
-  const long instances = sysctl_value("fs/inotify/max_user_instances");
-  const long watches = sysctl_value("fs/inotify/max_user_watches");
-  const std::string text = fmt::format("{} instances, {} watches", instances, watches);
-  if (instances >= kInstances && watches >= kWatches) return {"inotify", Verdict::ok, text, {}, {}};
-  return {"inotify", Verdict::degraded, text, "kubelet and containerd fail to watch with many pods",
-          "sysctl -w fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288"};
-}
-
-Finding threads() {
-  constexpr long kWanted = 8192;
-  const long value = sysctl_value("kernel/pid_max");
-  if (value >= kWanted) return {"kernel.pid_max", Verdict::ok, std::to_string(value), {}, {}};
-  return {"kernel.pid_max", Verdict::degraded, std::to_string(value),
-          "few processes on the whole node", "sysctl -w kernel.pid_max=4194304"};
-}
-
 Finding app_armor() {
   const long value = sysctl_value("kernel/apparmor_restrict_unprivileged_userns");
   if (value != 1) return {"AppArmor", Verdict::ok, "does not restrict user namespaces", {}, {}};
@@ -123,8 +148,8 @@ Finding app_armor() {
 }  // namespace
 
 std::vector<Finding> examine_kernel(const Environment& /*environment*/) {
-  return {kernel_version(), delegation(), overlay(), nftables(), tun_device(),
-          egress(),         rp_filter(),  inotify(), threads(),  app_armor()};
+  return {kernel_version(), delegation(), overlay(),   veth(),     nftables(),
+          tun_device(),     egress(),     rp_filter(), app_armor()};
 }
 
 }  // namespace conode::doctor

@@ -5,11 +5,14 @@
 #include <netinet/in.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <sched.h>
+
+#include <cstring>
 
 #include "agent/base/file.h"
 #include "agent/doctor/doctor.h"
@@ -30,37 +33,57 @@ std::string existing(std::string path) {
   return path;
 }
 
-Finding state_space(const Environment& e) {
+// Why nobody but us can write there, or that we can at all; empty: all is well.
+std::string state_problem(const std::string& base) {
+  struct stat st {};
+  const std::string dir = existing(base);
+  if (::lstat(dir.c_str(), &st) != 0) return fmt::format("'{}': {}", dir, std::strerror(errno));
+  if (!S_ISDIR(st.st_mode)) return fmt::format("'{}' is no directory", dir);
+  if (dir == base && st.st_uid != ::geteuid())
+    return fmt::format("'{}' belongs to user {}", dir, st.st_uid);
+  if (::access(dir.c_str(), W_OK | X_OK) != 0)
+    return fmt::format("'{}' cannot be written: {}", dir, std::strerror(errno));
+  return {};
+}
+
+Finding state_directory(const Environment& e) {
   constexpr uint64_t kWanted = 2ULL << 30U;
+  const std::string remedy = "set --state-dir to a directory of your own on a node-local disk";
+  if (const std::string problem = state_problem(e.state_base); !problem.empty())
+    return {"state directory", Verdict::missing, problem, "there is no place for the state",
+            remedy};
   struct statvfs fs {};
-  const std::string dir = existing(e.state_base);
-  if (::statvfs(dir.c_str(), &fs) != 0)
-    return {"state directory", Verdict::missing, e.state_base, "there is no place for the state",
-            "set --state-dir to a directory of your own on a node-local disk"};
+  (void)::statvfs(existing(e.state_base).c_str(), &fs);
   const uint64_t free = static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
   const std::string text = fmt::format("'{}': {} MiB free", e.state_base, free >> 20U);
   if (free >= kWanted) return {"state directory", Verdict::ok, text, {}, {}};
-  return {"state directory", Verdict::degraded, text, "images and etcd may not fit",
-          "set --state-dir to a larger node-local file system"};
+  return {"state directory", Verdict::degraded, text, "images and etcd may not fit", remedy};
 }
 
 Finding state_file_system(const Environment& e) {
   const Result<void> checked = job::check_file_system(existing(e.state_base));
   if (checked) return {"state file system", Verdict::ok, "node-local", {}, {}};
+  if (e.network_file_system)
+    return {"state file system", Verdict::degraded, "on the network, which you accept",
+            "databases and overlays are slow, locks may fail", checked.error().remedy};
   return {"state file system", Verdict::missing, checked.error().message(),
           "sockets, locks and subordinate ids do not work there", checked.error().remedy};
 }
 
-Finding loopback_port() {
+Finding loopback_port(const Environment& e) {
   const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+  address.sin_port = ::htons(e.api_port);
+  const std::string port = e.api_port == 0 ? "a free one" : std::to_string(e.api_port);
   if (fd && ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0)
-    return {"loopback port", Verdict::ok, "a free one can be taken", {}, {}};
-  return {"loopback port", Verdict::missing, "none is free on 127.0.0.1",
+    return {"loopback port", Verdict::ok, port + " can be taken", {}, {}};
+  const std::string found = fmt::format("127.0.0.1, {}: {}", port, std::strerror(errno));
+  return {"loopback port", Verdict::missing, found,
           "kubectl on the host cannot reach the API server",
-          "sysctl -w net.ipv4.ip_local_port_range='32768 60999'"};
+          e.api_port == 0 ? "sysctl -w net.ipv4.ip_local_port_range='32768 60999'"
+                          : "leave --api-port away: conode takes a free one"};
 }
 
 // Whether a fresh /proc can be mounted: container engines that mask /proc forbid it.
@@ -99,8 +122,8 @@ Finding memory() {
 }  // namespace
 
 std::vector<Finding> examine_node(const Environment& e) {
-  return {bundle(e),       state_space(e),     state_file_system(e),
-          loopback_port(), nested_container(), memory()};
+  return {bundle(e),        state_directory(e), state_file_system(e),
+          loopback_port(e), nested_container(), memory()};
 }
 
 }  // namespace conode::doctor

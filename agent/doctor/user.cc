@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <pwd.h>
 #include <sched.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -12,6 +10,7 @@
 
 #include "agent/base/command.h"
 #include "agent/base/file.h"
+#include "agent/doctor/attempt.h"
 #include "agent/doctor/doctor.h"
 #include "agent/sandbox/id_map.h"
 
@@ -30,26 +29,17 @@ Finding identity() {
           "run conode as the user of the job"};
 }
 
-// errno of unshare(2) with these flags in a child; 0: allowed.
-int try_unshare(int flags) {
-  const pid_t pid = ::fork();
-  if (pid < 0) return errno;
-  if (pid == 0) ::_exit(::unshare(flags) == 0 ? 0 : errno);
-  int status = 0;
-  (void)::waitpid(pid, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
-}
-
 Finding user_namespaces() {
-  const int error = try_unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID |
-                                CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP);
+  const int error = attempt(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID |
+                                CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP,
+                            [] { return 0; });
   if (error == 0) return {"user namespaces", Verdict::ok, "can be made", {}, {}};
   std::string remedy = "sysctl -w kernel.unprivileged_userns_clone=1";
   if (error == ENOSPC || error == EUSERS)
     remedy = "sysctl -w user.max_user_namespaces=15000 user.max_net_namespaces=15000";
   if (read_file("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").value_or("0")[0] == '1')
     remedy = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0   # or an AppArmor profile";
-  if (error == ENOSYS || error == EINVAL) remedy = "a kernel with CONFIG_USER_NS=y, 5.11 or later";
+  if (error == ENOSYS || error == EINVAL) remedy = "a kernel with CONFIG_USER_NS=y, 5.14 or later";
   return {"user namespaces", Verdict::missing, std::strerror(error), "nothing works without them",
           remedy};
 }
@@ -110,37 +100,10 @@ Finding subordinate_ids() {
   return {"subordinate ids", Verdict::ok, ranges, {}, {}};
 }
 
-Finding open_files() {
-  constexpr rlim_t kWanted = 8192;
-  rlimit limit{};
-  (void)::getrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_max >= kWanted)
-    return {"open files", Verdict::ok, std::to_string(limit.rlim_max), {}, {}};
-  return {"open files", Verdict::degraded, std::to_string(limit.rlim_max),
-          "etcd and the API server run out of descriptors with many pods",
-          "LimitNOFILE=65536 in the batch daemon's unit, or limits.conf(5)"};
-}
-
-Finding process_limit() {
-  constexpr rlim_t kWanted = 4096;
-  rlimit limit{};
-  (void)::getrlimit(RLIMIT_NPROC, &limit);
-  if (limit.rlim_max >= kWanted)
-    return {"process limit",
-            Verdict::ok,
-            limit.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_max),
-            {},
-            {}};
-  return {"process limit", Verdict::degraded, std::to_string(limit.rlim_max),
-          "the services take about 200 threads, each pod 10 to 20 more",
-          "LimitNPROC=infinity in the batch daemon's unit, or limits.conf(5)"};
-}
-
 }  // namespace
 
 std::vector<Finding> examine_user(const Environment& /*environment*/) {
-  return {identity(),        user_namespaces(), namespace_limits(), mapping_programs(),
-          subordinate_ids(), open_files(),      process_limit()};
+  return {identity(), user_namespaces(), namespace_limits(), mapping_programs(), subordinate_ids()};
 }
 
 }  // namespace conode::doctor

@@ -37,6 +37,9 @@ struct ClusterLayout {
 // Address number `index` of a prefix such as 10.96.0.0/16.
 [[nodiscard]] Result<std::string> address_in(const std::string& prefix, uint32_t index);
 
+// Of the cluster's DNS Service.
+[[nodiscard]] Result<std::string> dns_address(const ClusterLayout& layout);
+
 // Pod prefix of a rank: its /24 of the cluster's pod prefix.
 [[nodiscard]] Result<std::string> node_pod_prefix(const std::string& cluster_prefix, uint32_t rank);
 

@@ -163,7 +163,7 @@ ServiceSpec controller_manager(const ClusterLayout& c) {
         fmt::format("--root-ca-file={}/ca.crt", kPki),
         fmt::format("--service-account-private-key-file={}/sa.key", kPki),
         std::string("--use-service-account-credentials=true"),
-        std::string("--allocate-node-cidrs=true"), "--cluster-cidr=" + c.pod_prefix,
+        std::string("--allocate-node-cidrs=false"),  // a node's pods follow from its rank
         "--service-cluster-ip-range=" + c.service_prefix,
         std::string("--controllers=*,bootstrapsigner,tokencleaner")})
     spec.argv.push_back(flag);

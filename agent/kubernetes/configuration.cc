@@ -170,9 +170,13 @@ Result<std::string> node_pod_prefix(const std::string& cluster_prefix, uint32_t 
   return TRY(address_in(cluster_prefix, kPodsPerNode * rank)) + "/24";
 }
 
+Result<std::string> dns_address(const ClusterLayout& layout) {
+  constexpr uint32_t kIndex = 10;
+  return address_in(layout.service_prefix, kIndex);
+}
+
 Result<std::map<std::string, std::string>> configuration_files(const ClusterLayout& layout) {
-  constexpr uint32_t kDnsIndex = 10;
-  const std::string dns = TRY(address_in(layout.service_prefix, kDnsIndex));
+  const std::string dns = TRY(dns_address(layout));
   return std::map<std::string, std::string>{
       {"etc/kubeadm.yaml", kubeadm_config(layout)},
       {"etc/kubelet.yaml", kubelet_config(layout, dns)},

@@ -29,8 +29,7 @@ json cluster_role_binding(const char* name, const char* role, const char* user) 
 
 Result<std::vector<std::pair<std::string, std::string>>> bootstrap_objects(
     const ClusterLayout& layout) {
-  constexpr uint32_t kDnsIndex = 10;
-  const std::string dns = TRY(address_in(layout.service_prefix, kDnsIndex));
+  const std::string dns = TRY(dns_address(layout));
   const json labels = {{"k8s-app", "kube-dns"}, {"kubernetes.io/name", "CoreDNS"}};
   const json role = {{"apiVersion", "rbac.authorization.k8s.io/v1"},
                      {"kind", "ClusterRole"},

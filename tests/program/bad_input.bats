@@ -112,11 +112,29 @@ YAML
 @test "doctor looks at everything and gives a line for each" {
   run "$CONODE" doctor
   for check in 'user namespaces' 'subordinate ids' newuidmap 'cgroup delegation' /dev/net/tun inotify \
-    'state directory' bundle rp_filter 'nested container'; do
+    'state directory' bundle rp_filter 'nested container' pids.max veth nft 'loopback port'; do
     assert_output --partial "$check"
   done
+  refute_output --partial 'missing '
   run bash -c "'$CONODE' doctor --json | jq -e 'all(.[]; .verdict == \"ok\" or (.remedy != \"\" and .cost != \"\"))'"
   assert_success
+}
+
+@test "doctor tells what the kernel or the site refuses" {
+  run "$CONODE_TEST_SUPPORT/deny_syscall" mount EPERM "$CONODE" doctor
+  assert_failure 1
+  assert_output --regexp 'missing +overlay file system +Operation not permitted'
+  assert_output --regexp 'missing +nested container'
+  run "$CONODE" doctor --state-dir /proc/state
+  assert_failure 1
+  assert_output --regexp 'missing +state directory'
+  run python3 - "$CONODE" << 'PY'
+import socket, subprocess, sys
+taken = socket.create_server(("127.0.0.1", 0))
+sys.exit(subprocess.call([sys.argv[1], "doctor", "--api-port", str(taken.getsockname()[1])]))
+PY
+  assert_failure 1
+  assert_output --regexp 'missing +loopback port .*Address already in use'
 }
 
 @test "a kernel without user namespaces is told by doctor and by exec" {

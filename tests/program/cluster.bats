@@ -94,12 +94,19 @@ teardown_file() {
   assert_output --partial 'default/web-'
   run bash -c "'$CONODE' status --json | jq -r '.services[] | select(.state != \"ready\") | .name'"
   assert_output ''
+  run bash -c "'$CONODE' status --json | jq -r '.containers[] | select(.name == \"web\") | .state'"
+  assert_output running
   run bash -c "eval \"\$('$CONODE' env)\" && '$CONODE' kubectl get ns default -o name"
   assert_output namespace/default
   run "$CONODE" logs
   assert_line etcd
   run "$CONODE" logs -n 5 kubelet
   assert_success
+  [ "${#lines[@]}" -eq 5 ]
+  run bash -c "'$CONODE' logs --json | jq -r 'index(\"etcd\") != null'"
+  assert_output true
+  run bash -c "'$CONODE' logs --json -n 2 kubelet | jq -r .service"
+  assert_output $'kubelet\nkubelet'
   run "$CONODE" logs no-such-service
   assert_failure
   assert_output --partial 'what to do'

@@ -91,6 +91,36 @@ up() { "$CONODE" up --k8s-cores 1 "$@" > "$BATS_TEST_TMPDIR/up" 2>&1; }
   assert_nothing_left
 }
 
+@test "kill -9 of the agent at any step of a bring-up: the sweep removes what there is" {
+  for made in '' instance.json pki/ca.crt run/containerd.sock log/kube-apiserver.log kubeconfig \
+    log/coredns.log; do
+    "$CONODE" exec --job local --k8s-cores 1 -- sleep 4716 > "$BATS_TEST_TMPDIR/exec" 2>&1 3>&- &
+    agent=$!
+    timeout 60 bash -c "until [ -e '$CONODE_STATE_DIR/local/$made' ]; do :; done"
+    kill -9 "$agent"
+    wait "$agent" || true
+    run "$CONODE" sweep
+    assert_success
+    run pgrep -f 'sleep 4716'
+    assert_failure
+    assert_nothing_left
+  done
+}
+
+@test "kill -9 of the agent at any moment of a teardown: the sweep goes on where it was" {
+  for seconds in 0 0.02 0.05 0.1 0.2; do
+    up
+    agent=$(agent_pid local)
+    kill -TERM "$agent"
+    sleep "$seconds" # a moment to inject the fault at, not something to wait for
+    kill -9 "$agent" 2> /dev/null || true
+    wait_gone "$agent"
+    run "$CONODE" sweep
+    assert_success
+    assert_nothing_left
+  done
+}
+
 @test "the next up sweeps what a killed agent left" {
   up --job old
   init=$(init_pid old)

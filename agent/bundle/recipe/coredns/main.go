@@ -5,7 +5,9 @@
 package main
 
 import (
+	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
@@ -33,5 +35,6 @@ func main() {
 	dnsserver.Directives = slices.DeleteFunc(dnsserver.Directives, func(directive string) bool {
 		return !slices.Contains(plugins, directive)
 	})
+	time.AfterFunc(15*time.Second, debug.FreeOSMemory) // what the start has left behind
 	coremain.Run()
 }

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 	_ "time/tzdata" // time zones of CronJobs
 
 	_ "conode/bundle/kubernetes/english"
@@ -51,10 +52,13 @@ var applets = map[string]func(){
 
 func run(command *cobra.Command) { os.Exit(cli.Run(command)) }
 
+// started: by then a server has done what a start makes it do.
+const started = 15 * time.Second
+
 // collectLater: the first garbage collection comes when the heap has mib MiB, not at 4 MiB: a
 // starting server passes that anyway, in a dozen collections that cost a tenth of its start. From
 // then on the heap may grow by half before the next one, not by all: these servers share a node with
-// a simulation, and have little to do.
+// a simulation, and have little to do. What the start has left behind goes back to the kernel.
 func collectLater(mib int) {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -62,6 +66,7 @@ func collectLater(mib int) {
 	debug.SetGCPercent(mib * 100 / 4)
 	first := new([64]byte)
 	runtime.AddCleanup(first, func(int) { debug.SetGCPercent(50) }, 0)
+	time.AfterFunc(started, debug.FreeOSMemory)
 }
 
 // serve runs a server whose heap has about mib MiB when it has started.
