@@ -15,7 +15,7 @@
 
 #include "agent/base/file.h"
 #include "netplug/cni/naming.h"
-#include "netplug/cni/nft.h"
+#include "netplug/link/nft.h"
 
 namespace conode::cni {
 namespace {

@@ -42,14 +42,17 @@ nl::Ptr<nl_msg> link_message(int type, int flags, int index, unsigned char famil
   return message;
 }
 
-bool put_filtering(nl_msg* message, bool on) {
-  const auto value = static_cast<uint8_t>(on ? 1 : 0);
+template <size_t N>
+bool put_bridge_settings(nl_msg* message, const std::array<Setting, N>& settings) {
   nlattr* info = ::nla_nest_start(message, IFLA_LINKINFO);
   return info != nullptr && ::nla_put_string(message, IFLA_INFO_KIND, "bridge") == 0 &&
-         put_settings(message, IFLA_INFO_DATA,
-                      std::array{Setting{IFLA_BR_NF_CALL_IPTABLES, value},
-                                 Setting{IFLA_BR_NF_CALL_IP6TABLES, value}}) &&
-         ::nla_nest_end(message, info) == 0;
+         put_settings(message, IFLA_INFO_DATA, settings) && ::nla_nest_end(message, info) == 0;
+}
+
+bool put_filtering(nl_msg* message, bool on) {
+  const auto value = static_cast<uint8_t>(on ? 1 : 0);
+  return put_bridge_settings(message, std::array{Setting{IFLA_BR_NF_CALL_IPTABLES, value},
+                                                 Setting{IFLA_BR_NF_CALL_IP6TABLES, value}});
 }
 
 const nlattr* inside(const nlattr* outer, int type) {
@@ -129,6 +132,18 @@ Result<void> set_bridge_filtering(Socket& socket, int index, bool on) {
   return socket.request(message.get(), what);
 }
 
+Result<void> make_bridge_plain(Socket& socket, int index) {
+  const std::string what = fmt::format("make bridge {} plain", index);
+  const nl::Ptr<nl_msg> message = link_message(RTM_NEWLINK, 0, index);
+  if (!message ||
+      !put_bridge_settings(
+          message.get(),
+          std::array{Setting{IFLA_BR_MCAST_SNOOPING, 0}, Setting{IFLA_BR_NF_CALL_IPTABLES, 0},
+                     Setting{IFLA_BR_NF_CALL_IP6TABLES, 0}, Setting{IFLA_BR_NF_CALL_ARPTABLES, 0}}))
+    return code_failure(ENOMEM, what);
+  return socket.request(message.get(), what);
+}
+
 namespace {
 
 // As the bridge's own family: with RTM_NEWLINK a port that is disabled comes up again at once.
@@ -147,7 +162,8 @@ Result<void> set_bridge_port(Socket& socket, int index, const PortSettings& sett
   return change_port(
       socket, index, fmt::format("set up bridge port {}", index),
       std::array{Setting{IFLA_BRPORT_MODE, static_cast<uint8_t>(settings.hairpin ? 1 : 0)},
-                 Setting{IFLA_BRPORT_ISOLATED, static_cast<uint8_t>(settings.isolated ? 1 : 0)}});
+                 Setting{IFLA_BRPORT_ISOLATED, static_cast<uint8_t>(settings.isolated ? 1 : 0)},
+                 Setting{IFLA_BRPORT_LEARNING, static_cast<uint8_t>(settings.learning ? 1 : 0)}});
 }
 
 Result<void> disable_bridge_port(Socket& socket, int index) {
@@ -165,6 +181,7 @@ Result<PortSettings> bridge_port(Socket& socket, int index) {
                      {IFLA_INFO_SLAVE_DATA, [&](const nlattr* data) {
                         settings.hairpin = is_set(data, IFLA_BRPORT_MODE);
                         settings.isolated = is_set(data, IFLA_BRPORT_ISOLATED);
+                        settings.learning = is_set(data, IFLA_BRPORT_LEARNING);
                       }}));
   return settings;
 }

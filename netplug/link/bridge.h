@@ -34,11 +34,14 @@ struct Bridge {
 [[nodiscard]] Result<std::optional<Bridge>> find_bridge(Socket& socket, const std::string& name);
 
 [[nodiscard]] Result<void> set_bridge_filtering(Socket& socket, int index, bool on);
+// Neither netfilter nor snooping of multicast: frames pass unread.
+[[nodiscard]] Result<void> make_bridge_plain(Socket& socket, int index);
 
 // What a bridge does with one of its ports.
 struct PortSettings {
   bool hairpin = false;   // frames may leave through the port that they came in by
   bool isolated = false;  // no frames to and from other isolated ports
+  bool learning = true;  // remembers which addresses are behind it; where not: frames go everywhere
 };
 // EOPNOTSUPP where the link is no bridge's port.
 [[nodiscard]] Result<void> set_bridge_port(Socket& socket, int index, const PortSettings& settings);

@@ -188,7 +188,11 @@ Result<void> drain_when_readable(int fd, std::chrono::milliseconds timeout) {
 
 }  // namespace
 
-Result<bool> wait_link_gone(int index, std::chrono::milliseconds timeout) {
+namespace {
+
+// Asks again after each change of a link, until `done` says so (true) or the time is over.
+Result<bool> wait_links(std::chrono::milliseconds timeout,
+                        const std::function<Result<bool>(Socket&)>& done) {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point end = Clock::now() + timeout;
   // Subscribed before it looks: what happens between is not missed.
@@ -197,11 +201,28 @@ Result<bool> wait_link_gone(int index, std::chrono::milliseconds timeout) {
   if (const int error = ::nl_socket_add_membership(notifications.native(), RTNLGRP_LINK); error < 0)
     return code_failure(nl::errno_of(error), "subscribe to links");
   for (;;) {
-    if (!TRY(find(socket, index, nullptr, fmt::format("find link {}", index)))) return true;
+    if (TRY(done(socket))) return true;
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
     if (left.count() <= 0) return false;
     TRY(drain_when_readable(::nl_socket_get_fd(notifications.native()), left));
   }
+}
+
+}  // namespace
+
+Result<bool> wait_link_gone(int index, std::chrono::milliseconds timeout) {
+  return wait_links(timeout, [index](Socket& socket) -> Result<bool> {
+    return !TRY(find(socket, index, nullptr, fmt::format("find link {}", index)));
+  });
+}
+
+Result<std::optional<Link>> wait_link(const std::string& name, std::chrono::milliseconds timeout) {
+  std::optional<Link> found;
+  TRY(wait_links(timeout, [&](Socket& socket) -> Result<bool> {
+    found = TRY(find_link(socket, name));
+    return found.has_value();
+  }));
+  return found;
 }
 
 }  // namespace conode

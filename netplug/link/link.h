@@ -45,6 +45,10 @@ struct VethPair {
 
 [[nodiscard]] Result<std::optional<Link>> find_link(Socket& socket, const std::string& name);
 [[nodiscard]] Result<std::vector<Link>> list_links(Socket& socket);
+// Until there is a link of that name, at most `timeout`. Opens sockets of its own in the calling
+// thread's namespace.
+[[nodiscard]] Result<std::optional<Link>> wait_link(const std::string& name,
+                                                    std::chrono::milliseconds timeout);
 
 [[nodiscard]] Result<void> set_link_up(Socket& socket, int index);
 // MTU in bytes; how many packets may wait to be sent.

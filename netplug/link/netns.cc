@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <thread>
 
@@ -38,6 +40,15 @@ Result<Netns> Netns::open(const std::string& path) {
   return Netns(std::move(fd));
 }
 
+Result<Netns> Netns::adopt(UniqueFd fd) {
+  // First: other file systems have ioctls of their own with that number.
+  struct statfs where {};
+  if (::fstatfs(fd.get(), &where) != 0) return errno_failure("look at a network namespace");
+  if (where.f_type != NSFS_MAGIC || ::ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET)
+    return code_failure(EINVAL, "the descriptor is not a network namespace");
+  return Netns(std::move(fd));
+}
+
 Result<Netns> Netns::current() { return open(kOwn); }
 
 Result<Netns> Netns::create() {
@@ -52,12 +63,37 @@ Result<Netns> Netns::create() {
   return std::move(*made);
 }
 
-Result<bool> Netns::is(const Netns& other) const {
-  struct stat ours {};
-  struct stat theirs {};
-  if (::fstat(fd(), &ours) != 0 || ::fstat(other.fd(), &theirs) != 0)
-    return errno_failure("stat a network namespace");
-  return ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+namespace {
+
+Result<UniqueFd> user_namespace_of(int netns) {
+  UniqueFd user(::ioctl(netns, NS_GET_USERNS));
+  if (!user) return errno_failure("find the user namespace of a network namespace");
+  return user;
+}
+
+Result<bool> same_file(int a, int b) {
+  struct stat first {};
+  struct stat second {};
+  if (::fstat(a, &first) != 0 || ::fstat(b, &second) != 0) return errno_failure("stat a namespace");
+  return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+}  // namespace
+
+Result<bool> Netns::is(const Netns& other) const { return same_file(fd(), other.fd()); }
+
+Result<bool> Netns::shares_user_namespace(const Netns& other) const {
+  const UniqueFd ours = TRY(user_namespace_of(fd()));
+  const UniqueFd theirs = TRY(user_namespace_of(other.fd()));
+  return same_file(ours.get(), theirs.get());
+}
+
+Result<uid_t> Netns::owner() const {
+  const UniqueFd user = TRY(user_namespace_of(fd()));
+  uid_t uid = 0;
+  if (::ioctl(user.get(), NS_GET_OWNER_UID, &uid) != 0)
+    return errno_failure("find the owner of a user namespace");
+  return uid;
 }
 
 Result<void> Netns::run_inside(const std::function<void()>& body) const {

@@ -17,6 +17,8 @@ class Netns {
  public:
   // `path` is /proc/PID/ns/net or a bind mount of one; anything else is refused (EINVAL).
   [[nodiscard]] static Result<Netns> open(const std::string& path);
+  // From somebody else: refused (EINVAL) unless it is one.
+  [[nodiscard]] static Result<Netns> adopt(UniqueFd fd);
   // The calling thread's.
   [[nodiscard]] static Result<Netns> current();
   // A new, empty one; needs CAP_SYS_ADMIN in the caller's user namespace.
@@ -25,6 +27,11 @@ class Netns {
   [[nodiscard]] int fd() const { return fd_.get(); }
   // Do both name the same namespace?
   [[nodiscard]] Result<bool> is(const Netns& other) const;
+  // Do both belong to the same user namespace?
+  [[nodiscard]] Result<bool> shares_user_namespace(const Netns& other) const;
+  // The user who made the user namespace that it belongs to (NS_GET_OWNER_UID, ioctl_ns(2)). Both
+  // fail (EPERM) where that namespace is neither the caller's nor inside it.
+  [[nodiscard]] Result<uid_t> owner() const;
 
   // Runs `fn`, which returns some Result<T>, inside the namespace on a throw-away thread, and waits
   // for it. Sockets made there stay in the namespace and may be used from any thread.
