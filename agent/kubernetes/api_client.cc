@@ -10,8 +10,11 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
 
 #include "agent/base/file.h"
+#include "agent/services/service.h"
 
 namespace conode::kubernetes {
 
@@ -124,26 +127,98 @@ asio::awaitable<Result<void>> ApiClient::create(std::string path, std::string ob
   }
 }
 
+asio::awaitable<Result<HttpResponse>> ApiClient::send(std::string method, std::string path,
+                                                      std::string body, std::string content_type) {
+  HttpRequest message = request(std::move(method), std::move(path));
+  message.body = std::move(body);
+  message.content_type = std::move(content_type);
+  co_return co_await services::http_request(link_, std::move(message));
+}
+
+namespace {
+
+constexpr unsigned kFine = 200;
+
+// An answer that no repetition changes.
+bool refuses(unsigned status) {
+  return status == 400 || status == 401 || status == 403 || status == 404;
+}
+
+Failure refusal(const std::string& path, unsigned status) {
+  return failure(fmt::format("watch {}: status {}", path, status));
+}
+
+}  // namespace
+
+// The status of the answer; a failure where there was none.
+asio::awaitable<Result<unsigned>> ApiClient::list(const std::string& path, WatchReader& reader) {
+  const Result<HttpResponse> answer = co_await send("GET", path);
+  if (!answer) co_return tl::make_unexpected(answer.error());
+  if (answer->status != kFine) co_return answer->status;
+  Result<void> taken = reader.take_list(answer->body);
+  if (!taken) co_return tl::make_unexpected(std::move(taken).error());
+  co_return answer->status;
+}
+
+asio::awaitable<Result<unsigned>> ApiClient::follow(const std::string& path, WatchReader& reader) {
+  HttpRequest get =
+      request("GET", fmt::format("{}?watch=1&allowWatchBookmarks=true&resourceVersion={}", path,
+                                 reader.version()));
+  std::function<bool(const std::string&)> take = [&reader](const std::string& line) {
+    return reader.take_line(line);
+  };
+  const Result<HttpResponse> ended =
+      co_await services::http_follow(link_, std::move(get), std::move(take));
+  if (!ended) co_return tl::make_unexpected(ended.error());
+  co_return ended->status;
+}
+
+asio::awaitable<Result<void>> ApiClient::watch(std::string path, WatchHandlers handlers) {
+  WatchReader reader(handlers);
+  asio::steady_timer pause(co_await asio::this_coro::executor);
+  for (int failures = 0;;) {
+    const std::string before = reader.version();
+    Result<unsigned> status = 0U;
+    if (before.empty())
+      status = co_await list(path, reader);
+    else
+      status = co_await follow(path, reader);
+    if (status && refuses(*status)) co_return refusal(path, *status);
+    if (status && *status != kFine) reader.forget();  // 410 Gone, say
+    // A watch that has told something, or a list, was worth it; the server ends a watch now and
+    // then.
+    failures = reader.version() != before && !reader.version().empty() ? 0 : failures + 1;
+    if (failures == 0) continue;
+    boost::system::error_code error;
+    pause.expires_after(services::backoff(failures - 1));
+    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+  }
+}
+
 asio::awaitable<Result<void>> ApiClient::watch_nodes(
     std::function<void(const std::string&, bool)> on_change) {
-  for (;;) {
-    HttpRequest watch = request("GET", "/api/v1/nodes?watch=1");
-    std::function<bool(const std::string&)> look = [&on_change](const std::string& line) {
-      const json event = json::parse(line, nullptr, false);
-      if (!event.is_object() || !event.contains("object")) return true;
-      const json& node = event["object"];
-      const std::string name = node.value(json::json_pointer("/metadata/name"), "");
-      on_change(name, event.value("type", "") != "DELETED" && is_ready(node));
-      return true;
-    };
-    const Result<HttpResponse> ended =
-        co_await services::http_follow(link_, std::move(watch), std::move(look));
-    // Ends by the server's timeout after minutes, or by its restart: the supervisor's to report.
-    if (ended && ended->status != 200)
-      co_return failure(
-          fmt::format("watch the nodes: status {}: {}", ended->status, ended->body.substr(0, 400)));
-    co_await wait_for_next_poll();
-  }
+  const auto name_of = [](const json& node) {
+    return node.value(json::json_pointer("/metadata/name"), "");
+  };
+  std::set<std::string> known;
+  WatchHandlers handlers;
+  handlers.listed = [&](const json& nodes) {
+    std::set<std::string> gone = std::exchange(known, {});
+    for (const json& node : nodes) {
+      known.insert(name_of(node));
+      gone.erase(name_of(node));
+      on_change(name_of(node), is_ready(node));
+    }
+    for (const std::string& name : gone) on_change(name, false);
+  };
+  handlers.changed = [&](const std::string& type, const json& node) {
+    if (type == "DELETED")
+      known.erase(name_of(node));
+    else
+      known.insert(name_of(node));
+    on_change(name_of(node), type != "DELETED" && is_ready(node));
+  };
+  co_return co_await watch("/api/v1/nodes", std::move(handlers));
 }
 
 }  // namespace conode::kubernetes

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/base/result.h"
+#include "agent/kubernetes/watch.h"
 #include "agent/services/http.h"
 
 namespace conode::kubernetes {
@@ -31,6 +32,15 @@ class ApiClient {
   // not there.
   boost::asio::awaitable<Result<void>> wait_ready();
 
+  // One request; any HTTP status is a value.
+  boost::asio::awaitable<Result<services::HttpResponse>> send(
+      std::string method, std::string path, std::string body = {},
+      std::string content_type = "application/json");
+
+  // Follows the collection at `path` until the API server is gone for good or refuses (a failure);
+  // goes on where it was when the connection breaks, with a growing pause.
+  boost::asio::awaitable<Result<void>> watch(std::string path, WatchHandlers handlers);
+
   // Calls `on_change` with each node's name and whether its condition Ready is True, first for all
   // there are, then for each change, until the API server is gone for good.
   boost::asio::awaitable<Result<void>> watch_nodes(
@@ -38,6 +48,8 @@ class ApiClient {
 
  private:
   [[nodiscard]] services::HttpRequest request(std::string method, std::string target) const;
+  boost::asio::awaitable<Result<unsigned>> list(const std::string& path, WatchReader& reader);
+  boost::asio::awaitable<Result<unsigned>> follow(const std::string& path, WatchReader& reader);
 
   services::SandboxLink& link_;
   std::string address_;

@@ -24,11 +24,12 @@ struct ClusterLayout {
   std::string node_pods = "10.244.0.0/24";   // of this node
   std::string service_prefix = "10.96.0.0/16";
   std::string cluster_domain = "cluster.local";
-  uint16_t api_port = 6443;          // in the sandbox
-  std::string level = "affinity";    // enforcement level
-  std::string reserved_cpus;         // kernel list format: all but the Kubernetes part's
-  uint64_t reserved_milli_cpus = 0;  // machine minus the Kubernetes part
-  uint64_t reserved_memory = 0;      // bytes: machine minus the Kubernetes part
+  std::vector<std::string> dns_upstreams;  // for names outside, ADDRESS[:PORT]; empty: nobody
+  uint16_t api_port = 6443;                // in the sandbox
+  std::string level = "affinity";          // enforcement level
+  std::string reserved_cpus;               // kernel list format: all but the Kubernetes part's
+  uint64_t reserved_milli_cpus = 0;        // machine minus the Kubernetes part
+  uint64_t reserved_memory = 0;            // bytes: machine minus the Kubernetes part
   int max_pods = 110;
   int pod_mtu = 0;  // bytes; 0: the kernel's 1500
   std::string kubernetes_version = "v1.37.2";
@@ -37,7 +38,7 @@ struct ClusterLayout {
 // Address number `index` of a prefix such as 10.96.0.0/16.
 [[nodiscard]] Result<std::string> address_in(const std::string& prefix, uint32_t index);
 
-// Of the cluster's DNS Service.
+// The cluster's DNS, for every pod and node.
 [[nodiscard]] Result<std::string> dns_address(const ClusterLayout& layout);
 
 // Pod prefix of a rank: its /24 of the cluster's pod prefix.

@@ -96,6 +96,17 @@ std::string proxy_config(const ClusterLayout& c) {
   return config.dump(1) + "\n";
 }
 
+// UDP, whatever the client has used: pasta answers for a resolver of the host's loopback by UDP.
+std::string forward(const ClusterLayout& c) {
+  if (c.dns_upstreams.empty()) return {};
+  return fmt::format(R"(    forward . {} {{
+        prefer_udp
+        policy sequential
+    }}
+)",
+                     fmt::join(c.dns_upstreams, " "));
+}
+
 std::string corefile(const ClusterLayout& c) {
   return fmt::format(R"(.:53 {{
     bind {}
@@ -107,11 +118,11 @@ std::string corefile(const ClusterLayout& c) {
         fallthrough in-addr.arpa ip6.arpa
         ttl 30
     }}
-    cache 30
+{}    cache 30
     loadbalance
 }}
 )",
-                     c.node_address, c.cluster_domain, in_state("etc/coredns.conf"));
+                     c.node_address, c.cluster_domain, in_state("etc/coredns.conf"), forward(c));
 }
 
 std::string containerd_config(const ClusterLayout& c) {

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/services/forwarder.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
+#include <set>
 
 namespace conode::services {
 
@@ -25,31 +28,113 @@ constexpr std::chrono::milliseconds kPause{100};
 
 auto capture(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
-// One direction, until its end; then the other side is told so.
-asio::awaitable<void> copy(std::shared_ptr<tcp::socket> from, std::shared_ptr<tcp::socket> to) {
-  auto buffer = std::make_unique<std::array<char, 16384>>();
-  error_code error;
-  for (;;) {
-    const size_t size = co_await from->async_read_some(asio::buffer(*buffer), capture(error));
-    if (error) break;
-    co_await asio::async_write(*to, asio::buffer(*buffer, size), capture(error));
-    if (error) break;
+// The two ends of one connection, which is among `all` while it lives.
+struct Connection {
+  Connection(tcp::socket client, std::shared_ptr<std::set<Connection*>> all)
+      : near(std::move(client)), far(near.get_executor()), all_(std::move(all)) {
+    all_->insert(this);
   }
-  (void)to->shutdown(tcp::socket::shutdown_send, error);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection() { all_->erase(this); }
+
+  void close() {
+    error_code ignored;
+    (void)near.close(ignored);
+    (void)far.close(ignored);
+  }
+
+  tcp::socket near;
+  tcp::socket far;
+
+ private:
+  std::shared_ptr<std::set<Connection*>> all_;
+};
+
+struct Pipe {
+  UniqueFd out;
+  UniqueFd in;
+};
+
+Result<Pipe> make_pipe() {
+  std::array<int, 2> fds{};
+  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return errno_failure("pipe");
+  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-asio::awaitable<void> lead(SandboxLink& link, tcp::socket client, std::string address,
-                           uint16_t port) {
+ssize_t move_bytes(int from, int to, size_t size) {
+  ssize_t moved = 0;
+  do moved = ::splice(from, nullptr, to, nullptr, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  while (moved < 0 && errno == EINTR);
+  return moved;
+}
+
+// What one splice(2) has put into the pipe goes to `to`; false: that end is gone.
+asio::awaitable<bool> empty(const Pipe& pipe, tcp::socket& to, ssize_t size) {
+  error_code error;
+  while (size > 0) {
+    const ssize_t moved = move_bytes(pipe.out.get(), to.native_handle(), static_cast<size_t>(size));
+    if (moved > 0) {
+      size -= moved;
+      continue;
+    }
+    if (moved == 0 || errno != EAGAIN) co_return false;
+    co_await to.async_wait(tcp::socket::wait_write, capture(error));
+    if (error) co_return false;
+  }
+  co_return true;
+}
+
+// One direction, until its end; then the other side is told so. The bytes stay in the kernel.
+asio::awaitable<void> copy(std::shared_ptr<Connection> connection, tcp::socket& from,
+                           tcp::socket& to) {
+  constexpr size_t kMost = 1U << 20U;
+  constexpr int kTurns = 16;  // then others have theirs
+  const Result<Pipe> pipe = make_pipe();
+  if (!pipe) co_return connection->close();
+  error_code error;
+  for (int turn = 1;; ++turn) {
+    const ssize_t moved = move_bytes(from.native_handle(), pipe->in.get(), kMost);
+    if (moved == 0) break;
+    if (moved < 0 && errno != EAGAIN) co_return connection->close();
+    if (moved < 0) {
+      co_await from.async_wait(tcp::socket::wait_read, capture(error));
+      if (error) co_return connection->close();
+      continue;
+    }
+    const bool emptied = co_await empty(*pipe, to, moved);
+    if (!emptied) co_return connection->close();
+    if (turn % kTurns == 0) co_await asio::post(from.get_executor(), asio::use_awaitable);
+  }
+  (void)to.shutdown(tcp::socket::shutdown_send, error);
+}
+
+asio::awaitable<void> lead(SandboxLink& link, std::shared_ptr<Connection> connection,
+                           std::string address, uint16_t port) {
   Result<tcp::socket> server = co_await link.dial(std::move(address), port);
-  if (!server) co_return;  // the client sees the connection close
-  auto near = std::make_shared<tcp::socket>(std::move(client));
-  auto far = std::make_shared<tcp::socket>(std::move(*server));
-  const auto executor = near->get_executor();
-  asio::co_spawn(executor, copy(near, far), asio::detached);
-  co_await copy(far, near);
+  if (!server || !connection->near.is_open()) co_return;  // the client sees it close
+  connection->far = std::move(*server);
+  error_code error;
+  for (tcp::socket* socket : {&connection->near, &connection->far}) {
+    (void)socket->native_non_blocking(true, error);
+    (void)socket->set_option(tcp::no_delay(true), error);
+  }
+  asio::co_spawn(connection->near.get_executor(),
+                 copy(connection, connection->near, connection->far), asio::detached);
+  co_await copy(connection, connection->far, connection->near);
 }
 
 }  // namespace
+
+struct Forwarder::Impl {
+  explicit Impl(tcp::acceptor a) : acceptor(std::move(a)) {}
+
+  tcp::acceptor acceptor;
+  std::shared_ptr<std::set<Connection*>> connections = std::make_shared<std::set<Connection*>>();
+
+  static asio::awaitable<void> accept_all(std::shared_ptr<Impl> self, SandboxLink& link,
+                                          std::string address, uint16_t port, Admission admit);
+};
 
 Result<UniqueFd> listen_on_loopback(uint16_t port) {
   UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -67,11 +152,11 @@ Result<UniqueFd> listen_on_loopback(uint16_t port) {
   return socket;
 }
 
-Result<uint16_t> port_of(const UniqueFd& listener) {
+Result<uint16_t> port_of(const UniqueFd& socket) {
   sockaddr_in address{};
   socklen_t size = sizeof address;
-  if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    return errno_failure("find the port of a listening socket");
+  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    return errno_failure("find the port of a socket");
   return ntohs(address.sin_port);
 }
 
@@ -79,25 +164,38 @@ std::unique_ptr<Forwarder> Forwarder::take(asio::io_context& loop, UniqueFd list
   tcp::acceptor acceptor(loop, tcp::v4(), listener.release());
   error_code error;
   const uint16_t port = acceptor.local_endpoint(error).port();
-  return std::unique_ptr<Forwarder>(new Forwarder(std::move(acceptor), port));
+  return std::unique_ptr<Forwarder>(
+      new Forwarder(std::make_shared<Impl>(std::move(acceptor)), port));
 }
 
-void Forwarder::serve(SandboxLink& link, std::string address, uint16_t port) {
-  asio::co_spawn(acceptor_.get_executor(), accept_all(link, std::move(address), port),
+Forwarder::~Forwarder() {
+  error_code ignored;
+  (void)impl_->acceptor.close(ignored);
+  for (Connection* connection : *impl_->connections) connection->close();
+}
+
+void Forwarder::serve(SandboxLink& link, std::string address, uint16_t port, Admission admit) {
+  asio::co_spawn(impl_->acceptor.get_executor(),
+                 Impl::accept_all(impl_, link, std::move(address), port, std::move(admit)),
                  asio::detached);
 }
 
-asio::awaitable<void> Forwarder::accept_all(SandboxLink& link, std::string address, uint16_t port) {
-  for (;;) {
+asio::awaitable<void> Forwarder::Impl::accept_all(std::shared_ptr<Impl> self, SandboxLink& link,
+                                                  std::string address, uint16_t port,
+                                                  Admission admit) {
+  while (self->acceptor.is_open()) {
     error_code error;
-    tcp::socket client = co_await acceptor_.async_accept(capture(error));
-    if (error == asio::error::operation_aborted) co_return;
+    tcp::socket client = co_await self->acceptor.async_accept(capture(error));
+    if (error == asio::error::operation_aborted || !self->acceptor.is_open()) co_return;
     if (error) {  // no descriptors, say: the next one may have luck
-      asio::steady_timer pause(acceptor_.get_executor(), kPause);
+      asio::steady_timer pause(self->acceptor.get_executor(), kPause);
       co_await pause.async_wait(capture(error));
       continue;
     }
-    asio::co_spawn(acceptor_.get_executor(), lead(link, std::move(client), address, port),
+    const tcp::endpoint peer = client.remote_endpoint(error);
+    if (error || (admit && !admit(peer.address()))) continue;
+    auto connection = std::make_shared<Connection>(std::move(client), self->connections);
+    asio::co_spawn(self->acceptor.get_executor(), lead(link, std::move(connection), address, port),
                    asio::detached);
   }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A port of the host's loopback that leads to an address in the sandbox. Bytes only: TLS and its
-// client certificates are between the two ends. On the event loop's thread.
+// A TCP port of the host that leads to an address in the sandbox. Bytes only: TLS and its client
+// certificates are between the two ends. On the event loop's thread.
 #pragma once
 
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,25 +17,31 @@ namespace conode::services {
 
 // A listening TCP socket at 127.0.0.1:`port` (0: a free one).
 [[nodiscard]] Result<UniqueFd> listen_on_loopback(uint16_t port);
-// Where it listens.
-[[nodiscard]] Result<uint16_t> port_of(const UniqueFd& listener);
+// Where a socket is bound.
+[[nodiscard]] Result<uint16_t> port_of(const UniqueFd& socket);
 
+// May this peer connect? Empty: everybody may.
+using Admission = std::function<bool(const boost::asio::ip::address& peer)>;
+
+// Its connections end with it.
 class Forwarder {
  public:
-  // `listener`: from listen_on_loopback(), taken over for the life of the object.
+  // `listener`: listening, taken over for the life of the object.
   [[nodiscard]] static std::unique_ptr<Forwarder> take(boost::asio::io_context& loop,
                                                        UniqueFd listener);
+  ~Forwarder();
+  Forwarder(const Forwarder&) = delete;
+  Forwarder& operator=(const Forwarder&) = delete;
   [[nodiscard]] uint16_t port() const { return port_; }
 
   // From here on connections are taken and led to `address`:`port` in the sandbox.
-  void serve(SandboxLink& link, std::string address, uint16_t port);
+  void serve(SandboxLink& link, std::string address, uint16_t port, Admission admit = {});
 
  private:
-  Forwarder(boost::asio::ip::tcp::acceptor acceptor, uint16_t port)
-      : acceptor_(std::move(acceptor)), port_(port) {}
-  boost::asio::awaitable<void> accept_all(SandboxLink& link, std::string address, uint16_t port);
+  struct Impl;
+  Forwarder(std::shared_ptr<Impl> impl, uint16_t port) : impl_(std::move(impl)), port_(port) {}
 
-  boost::asio::ip::tcp::acceptor acceptor_;
+  std::shared_ptr<Impl> impl_;  // shared with what runs: it may outlive us by a turn of the loop
   uint16_t port_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/asio/redirect_error.hpp>
@@ -12,6 +13,7 @@ namespace conode::services {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
+using asio::ip::udp;
 
 SandboxLink::SandboxLink(asio::io_context& loop, sandbox::Sandbox& sandbox)
     : loop_(loop),
@@ -88,23 +90,43 @@ void SandboxLink::dispatch(sandbox::Message message) {
   }
 }
 
-asio::awaitable<Result<tcp::socket>> SandboxLink::dial(std::string address, uint16_t port) {
+asio::awaitable<Result<UniqueFd>> SandboxLink::make_socket(int type) {
   const uint32_t request = next_request_++;
   auto pending = std::make_shared<Pending>(loop_);
   pending_[request] = pending;
-  if (Result<void> asked = sandbox_.request_socket(request); !asked) {
+  if (Result<void> asked = sandbox_.request_socket(request, type); !asked) {
     pending_.erase(request);
     co_return tl::make_unexpected(std::move(asked).error());
   }
   boost::system::error_code error;
   if (!pending->done)
     co_await pending->arrived.async_wait(asio::redirect_error(asio::use_awaitable, error));
+  if (!pending->fd) co_return code_failure(pending->error, "make a socket in the sandbox");
+  co_return std::move(pending->fd);
+}
+
+asio::awaitable<Result<tcp::socket>> SandboxLink::dial(std::string address, uint16_t port) {
+  Result<UniqueFd> made = co_await make_socket(SOCK_STREAM);
   const std::string what = fmt::format("connect to {}:{} in the sandbox", address, port);
-  if (!pending->fd) co_return code_failure(pending->error, what);
-  tcp::socket socket(loop_, tcp::v4(), pending->fd.release());
+  if (!made) co_return tl::make_unexpected(std::move(made).error().wrap(what));
+  boost::system::error_code error;
+  tcp::socket socket(loop_, tcp::v4(), made->release());
   const tcp::endpoint endpoint(asio::ip::make_address(address, error), port);
   if (!error)
     co_await socket.async_connect(endpoint, asio::redirect_error(asio::use_awaitable, error));
+  if (error) co_return code_failure(error.value(), what);
+  co_return socket;
+}
+
+asio::awaitable<Result<udp::socket>> SandboxLink::dial_datagram(std::string address,
+                                                                uint16_t port) {
+  Result<UniqueFd> made = co_await make_socket(SOCK_DGRAM);
+  const std::string what = fmt::format("talk to {}:{} in the sandbox", address, port);
+  if (!made) co_return tl::make_unexpected(std::move(made).error().wrap(what));
+  boost::system::error_code error;
+  udp::socket socket(loop_, udp::v4(), made->release());
+  const udp::endpoint endpoint(asio::ip::make_address(address, error), port);
+  if (!error) (void)socket.connect(endpoint, error);
   if (error) co_return code_failure(error.value(), what);
   co_return socket;
 }

@@ -6,6 +6,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/udp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
@@ -40,6 +41,9 @@ class SandboxLink {
   // A TCP connection made inside the sandbox's network namespace, for example to 127.0.0.1.
   boost::asio::awaitable<Result<boost::asio::ip::tcp::socket>> dial(std::string address,
                                                                     uint16_t port);
+  // The same for UDP: a socket that talks to that address only.
+  boost::asio::awaitable<Result<boost::asio::ip::udp::socket>> dial_datagram(std::string address,
+                                                                             uint16_t port);
 
  private:
   // A wait for one socket: the timer never fires, it is cancelled when the socket is there.
@@ -52,6 +56,7 @@ class SandboxLink {
     bool done = false;
   };
 
+  boost::asio::awaitable<Result<UniqueFd>> make_socket(int type);
   void wait_for_message();
   void receive_all();
   void dispatch(sandbox::Message message);
