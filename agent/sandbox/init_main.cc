@@ -22,6 +22,7 @@
 
 #include "agent/base/file.h"
 #include "agent/base/process.h"
+#include "agent/egress/attendant.h"
 #include "agent/sandbox/affinity_guard.h"
 #include "agent/sandbox/init_mounts.h"
 #include "agent/sandbox/protocol.h"
@@ -91,6 +92,7 @@ Result<void> set_up(const Settings& settings) {
   TRY(make_mounts({.state_dir = settings.at("state_dir"),
                    .bundle_dir = settings.at("bundle_dir"),
                    .libexec_dir = settings.at("libexec_dir"),
+                   .resolver = settings.at("resolver"),
                    .cgroups = cgroups}));
   TRY(raise_limits());
   if (cgroups) TRY(settle_in_cgroup(level == "controllers"));
@@ -113,7 +115,7 @@ class Init {
  private:
   Result<void> handle(Message message);
   void start(Message message);
-  void make_socket(uint32_t request);
+  static void make_socket(uint32_t request, int type);
   Result<UniqueFd> leaf_of(const std::string& service);
   void reap();
   static void reply(const Message& message) { (void)send(kControlFd, message); }
@@ -156,9 +158,9 @@ void Init::start(Message message) {
   child->detach();  // reap() waits for everybody
 }
 
-// A TCP socket of the sandbox's network namespace: the agent connects it and keeps it.
-void Init::make_socket(uint32_t request) {
-  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+// A socket of the sandbox's network namespace: the agent connects it and keeps it.
+void Init::make_socket(uint32_t request, int type) {
+  UniqueFd fd(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
   const int error = fd ? 0 : errno;
   reply({Kind::socket_made, request, error, {}, std::move(fd)});
 }
@@ -173,7 +175,7 @@ Result<void> Init::handle(Message message) {
         if (service == message.id) (void)::kill(pid, message.value);
       return {};
     case Kind::socket:
-      make_socket(message.id);
+      make_socket(message.id, message.value);
       return {};
     default:
       return code_failure(EPROTO, "message from the agent");
@@ -234,12 +236,15 @@ int main_loop() {
 }  // namespace
 }  // namespace conode::sandbox
 
-// `conode-init` is the init; `conode-init remove PATH` is rm -rf as the namespace's root.
+// `conode-init` is the init; `conode-init remove PATH` is rm -rf as the namespace's root;
+// `conode-init egress ...` see attendant.h.
 int main(int argc, char** argv) {
   // Not the user's mask: processes of other ids have to pass through directories made here.
   ::umask(022);
   try {
     if (argc == 3 && std::string_view(argv[1]) == "remove") return conode::sandbox::remove(argv[2]);
+    if (argc > 2 && std::string_view(argv[1]) == "egress")
+      return conode::egress::attend({argv + 2, argv + argc});
     return conode::sandbox::main_loop();
   } catch (const std::exception&) {
     return 70;  // EX_SOFTWARE: out of memory or a malformed setting

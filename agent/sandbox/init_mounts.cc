@@ -10,8 +10,10 @@
 #include <fmt/format.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
+#include <climits>
 #include <vector>
 
 #include "agent/base/file.h"
@@ -77,6 +79,32 @@ Result<void> cover_writable_places() {
   return {};
 }
 
+// Where /etc/resolv.conf leads, as seen here: its target below /run is covered by our tmpfs, so it
+// is made anew. Empty: the host has none, and nobody can make one.
+Result<std::string> resolver_file() {
+  constexpr const char* kFile = "/etc/resolv.conf";
+  std::array<char, PATH_MAX> buffer{};
+  const ssize_t size = ::readlink(kFile, buffer.data(), buffer.size());
+  if (size < 0) return std::string(exists(kFile) ? kFile : "");
+  std::string target(buffer.data(), static_cast<size_t>(size));
+  if (target.starts_with("../")) target = target.substr(2);
+  if (!target.starts_with("/run/")) return std::string(exists(kFile) ? kFile : "");
+  TRY(make_dirs(target.substr(0, target.rfind('/')), 0755));
+  TRY(replace_file(target, "", 0644));
+  return target;
+}
+
+// Programs of the node ask the cluster's DNS: the host's resolver may listen where only the host
+// is.
+Result<void> cover_resolver(const std::string& resolver) {
+  if (resolver.empty()) return {};
+  const std::string target = TRY(resolver_file());
+  if (target.empty()) return {};
+  const std::string own = "/run/conode/resolv.conf";
+  TRY(replace_file(own, fmt::format("nameserver {}\n", resolver), 0644));
+  return mount_at(own.c_str(), target, nullptr, MS_BIND);
+}
+
 }  // namespace
 
 Result<void> make_mounts(const MountOptions& options) {
@@ -92,6 +120,7 @@ Result<void> make_mounts(const MountOptions& options) {
   TRY(mount_at("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"));
   TRY(bind_job_directories(bound));
   TRY(cover_writable_places());
+  TRY(cover_resolver(options.resolver));
   // Volumes of pods propagate as the kubelet expects (mountPropagation).
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr) != 0)
     return errno_failure("make the mount tree shared");

@@ -13,6 +13,7 @@ struct MountOptions {
   std::string state_dir;    // host's path, bound to kStatePath
   std::string bundle_dir;   // to kBundlePath, read-only
   std::string libexec_dir;  // to kLibexecPath, read-only
+  std::string resolver;     // IPv4 address that programs ask for names; empty: the host's
   bool cgroups = false;     // the cgroup namespace's root is delegated and must be mountable
 };
 

@@ -27,7 +27,7 @@ enum class Kind : uint32_t {
   setup = 1,  //                -         -         "key=value" ...                  -
   start,      //                service   argc      argv..., environment...          log
   signal,     //                service   signal    -                                -
-  socket,     //                request   -         -                                -
+  socket,     //                request   type      -                                -
   // init -> agent
   tun,          //                queue     -         -                                the TUN queue
   up,           //                -         -         -                                -

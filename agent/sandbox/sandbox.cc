@@ -132,7 +132,8 @@ Message setup_message(const Options& o) {
           0,
           {"level=" + o.level, "hostname=" + o.host_name, "node_address=" + o.node_address,
            fmt::format("node_prefix_length={}", o.node_prefix_length), "pod_prefix=" + o.pod_prefix,
-           fmt::format("mtu={}", o.mtu), fmt::format("tun_queues={}", o.tun_queues),
+           "resolver=" + o.resolver, fmt::format("mtu={}", o.mtu),
+           fmt::format("tun_queues={}", o.tun_queues),
            fmt::format("tun_routes={}", fmt::join(o.tun_routes, ",")), "state_dir=" + o.state_dir,
            "bundle_dir=" + o.bundle_dir, "libexec_dir=" + o.libexec_dir},
           {}};
@@ -187,8 +188,8 @@ Result<void> Sandbox::signal(uint32_t id, int number) {
   return send(control_.get(), {Kind::signal, id, number, {}, {}});
 }
 
-Result<void> Sandbox::request_socket(uint32_t id) {
-  return send(control_.get(), {Kind::socket, id, 0, {}, {}});
+Result<void> Sandbox::request_socket(uint32_t id, int type) {
+  return send(control_.get(), {Kind::socket, id, type, {}, {}});
 }
 
 std::string Sandbox::how_it_ended() {

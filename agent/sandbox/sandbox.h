@@ -26,6 +26,7 @@ struct Options {
   std::string node_address;
   int node_prefix_length = 16;
   std::string pod_prefix;
+  std::string resolver;  // of the node's programs; empty: the host's
   int mtu = 1500;
   int tun_queues = 0;                   // of the relay's device; 0: none
   std::vector<std::string> tun_routes;  // prefixes behind it
@@ -49,7 +50,8 @@ class Sandbox {
                                    const std::vector<std::string>& argv,
                                    const std::vector<std::string>& environment, UniqueFd log);
   [[nodiscard]] Result<void> signal(uint32_t id, int number);
-  [[nodiscard]] Result<void> request_socket(uint32_t id);
+  // An IPv4 socket of the sandbox's network: `type` SOCK_STREAM or SOCK_DGRAM.
+  [[nodiscard]] Result<void> request_socket(uint32_t id, int type);
 
   // When its control socket has closed.
   [[nodiscard]] std::string how_it_ended();

@@ -20,7 +20,7 @@ busybox_archive() {
     mkdir -p "$root/bin" "$root/tmp"
     cp "$(command -v busybox)" "$root/bin/busybox"
     cp "$CONODE_TEST_SUPPORT/io_uring_probe" "$root/bin/"
-    for applet in sh httpd sleep wget nslookup cat grep ls id taskset nproc env dd md5sum sort tr; do
+    for applet in sh httpd sleep wget nslookup cat grep ls id taskset nproc env dd md5sum sort timeout tr; do
       ln -sf busybox "$root/bin/$applet"
     done
     chmod -R a+rX "$root" # for containers of another user, whatever our umask
@@ -132,6 +132,17 @@ assert_command_has_hpc_cpus() {
 
 agent_pid() { jq .pid "$CONODE_STATE_DIR/$1/instance.json"; }
 init_pid() { jq .init_pid "$CONODE_STATE_DIR/$1/instance.json"; }
+
+# eventually COMMAND...: repeats it until it succeeds, half a minute at most.
+eventually() {
+  local end=$((SECONDS + 30))
+  until "$@" > /dev/null 2>&1; do
+    if [ $SECONDS -ge $end ]; then
+      echo "does not happen: $*"
+      return 1
+    fi
+  done
+}
 
 # Waits until the process is gone: its end is an event of its pidfd, which tail follows.
 wait_gone() { timeout 20 tail --pid="$1" -f /dev/null; }
