@@ -9,11 +9,13 @@
 #include <cctype>
 #include <cstdlib>
 
+#include "agent/base/command.h"
 #include "agent/base/file.h"
 #include "agent/base/log.h"
 #include "agent/bundle/build.h"
 #include "agent/bundle/bundle.h"
 #include "agent/cli/session.h"
+#include "agent/egress/resolvers.h"
 #include "agent/job/cleanup.h"
 #include "agent/launch/launcher.h"
 #include "netplug/uplink/tun.h"
@@ -56,6 +58,7 @@ job::EnforcedPart enforced(const Part& part) {
   job::EnforcedPart out;
   out.cpus = part.cpus.to_string();
   out.mask = part.cpus.to_cpu_set();
+  out.cores = static_cast<uint32_t>(part.cores);
   out.memory = part.memory;
   out.memory_nodes = part.memory_nodes();
   return out;
@@ -152,6 +155,22 @@ launch::Options launch_options(const config::Config& config) {
   return o;
 }
 
+// The way out of this node. The hosts that a local launcher makes have none themselves.
+egress::Choice egress_choice(const config::Config& config, const job::AgentOptions& o) {
+  if (o.launch.kind == launch::Kind::local && config.network().egress() != config::Egress::NONE)
+    return {egress::Kind::none, {}, "several nodes on one machine have no way out"};
+  return egress::choose(static_cast<egress::Wanted>(config.network().egress()), &find_program);
+}
+
+Result<std::vector<std::string>> dns_upstreams(const config::Config& config,
+                                               const egress::Choice& choice) {
+  if (choice.kind == egress::Kind::none) return std::vector<std::string>{};
+  const auto& named = config.network().resolvers();
+  if (!named.empty()) return egress::upstreams({named.begin(), named.end()});
+  const std::optional<std::string> file = TRY(read_file_if_exists("/etc/resolv.conf"));
+  return egress::upstreams(egress::resolvers_of(file.value_or("")));
+}
+
 // What this node gives: bundle, plan, level.
 Result<void> set_node(job::AgentOptions& o, const config::Config& config) {
   const bundle::Bundle bundle = TRY(usable_bundle(config));
@@ -164,15 +183,19 @@ Result<void> set_node(job::AgentOptions& o, const config::Config& config) {
   o.k8s = enforced(plan.k8s);
   if (!plan.hpc.cpus.empty()) o.hpc_topology_xml = TRY(topology.restricted_xml(plan.hpc.cpus));
   o.layout = TRY(layout(config, o, bundle));
+  o.egress = egress_choice(config, o);
+  o.layout.dns_upstreams = TRY(dns_upstreams(config, o.egress));
   return {};
 }
 
 // For the other agents: what the user has said, but for paths that they shall find like this one.
-std::string config_of_others(const config::Config& config, const std::string& bundle_dir) {
+std::string config_of_others(const config::Config& config, const std::string& bundle_dir,
+                             bool local) {
   config::Config others = config;
   others.clear_images();
   others.clear_allocation();
   others.mutable_network()->clear_address();
+  if (local) others.mutable_network()->set_egress(config::Egress::NONE);
   others.set_bundle(bundle_dir);
   return others.SerializeAsString();
 }
@@ -196,8 +219,9 @@ Result<job::AgentOptions> agent_options(const config::Config& config,
   o.launch = launch_options(config);
   o.membership.size = o.launch.nodes;
   TRY(set_node(o, config));
-  o.config = config_of_others(config, o.bundle_dir);
+  o.config = config_of_others(config, o.bundle_dir, o.launch.kind == launch::Kind::local);
   o.api_port = static_cast<uint16_t>(config.kubernetes().api_port());
+  o.expose_address = config.network().expose_address();
   o.images.assign(config.images().begin(), config.images().end());
   return o;
 }

@@ -17,12 +17,12 @@ int run(int argc, char** argv) {
   app.fallthrough(false);
   app.footer("Every verb has --help. Manual: man conode.");
   app.add_option("--config", session.config_file, "Configuration file (YAML)");
-  for (const auto add :
-       {conode::cli::add_exec, conode::cli::add_up, conode::cli::add_down, conode::cli::add_run,
-        conode::cli::add_shell, conode::cli::add_env, conode::cli::add_kubectl,
-        conode::cli::add_status, conode::cli::add_plan, conode::cli::add_doctor,
-        conode::cli::add_logs, conode::cli::add_image, conode::cli::add_bundle,
-        conode::cli::add_sweep, conode::cli::add_version, conode::cli::add_agent})
+  for (const auto add : {conode::cli::add_exec, conode::cli::add_up, conode::cli::add_down,
+                         conode::cli::add_run, conode::cli::add_rsh, conode::cli::add_shell,
+                         conode::cli::add_env, conode::cli::add_kubectl, conode::cli::add_status,
+                         conode::cli::add_plan, conode::cli::add_doctor, conode::cli::add_logs,
+                         conode::cli::add_image, conode::cli::add_expose, conode::cli::add_bundle,
+                         conode::cli::add_sweep, conode::cli::add_version, conode::cli::add_agent})
     add(app, session);
   try {
     app.parse(argc, argv);

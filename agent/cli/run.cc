@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// conode run, shell, env, kubectl: programs of the user in or for a running job.
+// conode run, rsh, shell, env, kubectl: programs of the user in or for a running job.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include "agent/cli/session.h"
 #include "agent/cli/verbs.h"
 #include "agent/job/hpc_part.h"
+#include "agent/job/node_commands.h"
 
 namespace conode::cli {
 namespace {
@@ -31,20 +33,38 @@ int exit_code_of(const Error& error) {
   return error.is(std::errc::no_such_file_or_directory) ? kNotFound : kNotExecutable;
 }
 
-void run_in_part(Session& session, const std::vector<std::string>& command) {
+// "n2" or "2"; empty: the node of the job itself.
+Result<uint32_t> rank_of(const std::string& node, const job::Instance& instance) {
+  if (node.empty()) return instance.rank;
+  const char* begin = node.data() + (node[0] == 'n' ? 1 : 0);
+  const char* end = node.data() + node.size();
+  uint32_t rank = 0;
+  const auto [rest, error] = std::from_chars(begin, end, rank);
+  if (error != std::errc() || rest != end || begin == end)
+    return failure(fmt::format("find node '{}': no such name", node),
+                   "nodes are n0, n1, ...: 'conode status' lists them");
+  return rank;
+}
+
+// Becomes the command, or has rank 0's agent start it where it belongs; the result is its exit
+// code.
+Result<int> run_in_part(const Session& session, const config::Config& config,
+                        const std::string& node, const std::vector<std::string>& command) {
+  const job::FoundJob job = TRY(running_job(config));
+  const uint32_t rank = TRY(rank_of(node, *job.instance));
+  // A local node is a network namespace; a worker's own job is that of its rank already.
+  if (rank != job.instance->rank || job.instance->network != job::own_network())
+    return job::run_on_node(job.path, rank, command);
+  TRY(job::enter_hpc_part(*job.instance, job.path));
+  const Error error = execute(command);
+  return report(session, error, exit_code_of(error));
+}
+
+void run(Session& session, const std::string& node, const std::vector<std::string>& command) {
   config::Config config;
   if (!session.load(&config)) return;
-  const Result<job::FoundJob> job = running_job(config);
-  if (!job) {
-    session.exit_code = report(session, job.error(), kOwnFailure);
-    return;
-  }
-  if (const Result<void> entered = job::enter_hpc_part(*job->instance, job->path); !entered) {
-    session.exit_code = report(session, entered.error(), kOwnFailure);
-    return;
-  }
-  const Error error = execute(command);
-  session.exit_code = report(session, error, exit_code_of(error));
+  const Result<int> code = run_in_part(session, config, node, command);
+  session.exit_code = code ? *code : report(session, code.error(), kOwnFailure);
 }
 
 std::string shell_quoted(const std::string& text) {
@@ -92,8 +112,24 @@ void add_run(CLI::App& app, Session& session) {
   CLI::App* verb = app.add_subcommand("run", "Run a command in the HPC part, on all its cores");
   config::add_flags(*verb, session.flags, {"job", "state_dir"});
   auto command = std::make_shared<std::vector<std::string>>();
+  auto node = std::make_shared<std::string>();
+  verb->add_option("--node", *node, "Where: n1, n2, ...; default: this node");
   verb->add_option("command", *command, "The command and its arguments, after --")->required();
-  verb->callback([&session, command] { run_in_part(session, *command); });
+  verb->callback([&session, node, command] { run(session, *node, *command); });
+}
+
+void add_rsh(CLI::App& app, Session& session) {
+  CLI::App* verb = app.add_subcommand(
+      "rsh", "Run a command line by sh on a node: rsh NODE WORD..., for mpirun and its like");
+  verb->prefix_command();  // what follows is the command's; the job comes from CONODE_JOB
+  verb->footer("'conode run' and 'conode env' tell Open MPI to start its daemons with it.");
+  verb->callback([&session, verb] {
+    const std::vector<std::string> words = verb->remaining();
+    if (words.size() < 2) throw CLI::RequiredError("rsh NODE WORD...");
+    std::string line = words[1];
+    for (size_t i = 2; i < words.size(); ++i) line += " " + words[i];
+    run(session, words[0], {"/bin/sh", "-c", line});
+  });
 }
 
 void add_shell(CLI::App& app, Session& session) {
@@ -101,7 +137,7 @@ void add_shell(CLI::App& app, Session& session) {
   config::add_flags(*verb, session.flags, {"job", "state_dir"});
   verb->callback([&session] {
     const char* shell = std::getenv("SHELL");
-    run_in_part(session, {shell != nullptr && *shell != '\0' ? shell : "/bin/sh"});
+    run(session, {}, {shell != nullptr && *shell != '\0' ? shell : "/bin/sh"});
   });
 }
 

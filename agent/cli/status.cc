@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "agent/cli/exposed.h"
 #include "agent/cli/session.h"
 #include "agent/cli/verbs.h"
 #include "agent/containerd/containerd.h"
@@ -31,9 +32,11 @@ void print_text(const agent::StatusReply& s) {
   fmt::print("  user ids    {}\n",
              s.subordinate_ids() ? "own and subordinate" : "own only (no subordinate ids)");
   fmt::print("  uplink      {}\n", s.uplink());
+  fmt::print("  egress      {}\n", s.egress());
   for (const agent::Node& node : s.nodes())
     fmt::print("  node {:<7}{}: {}{}\n", node.name(), node.host(), node.state(),
                node.trouble().empty() ? "" : "; " + node.trouble());
+  print_exposed(s);
   print_part("HPC", s.hpc());
   print_part("Kubernetes", s.kubernetes());
   fmt::print("\n{:<26}{:<12}{:>8}{:>10}{:>10}\n", "SERVICE", "STATE", "PID", "RESTARTS", "READY");

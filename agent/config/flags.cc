@@ -37,6 +37,8 @@ std::string placeholder(const Key& key) {
       return "HOST";
     case schema::ADDRESS:
       return "ADDRESS";
+    case schema::ENDPOINT:
+      return "ADDRESS[:PORT]";
     default:
       return "N";
   }

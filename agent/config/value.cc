@@ -93,11 +93,21 @@ bool is_address(std::string_view text) {
   return ::inet_pton(AF_INET, std::string(text).c_str(), &parsed) == 1;
 }
 
+bool is_endpoint(std::string_view text) {
+  constexpr uint64_t kLargest = 65535;
+  const size_t colon = text.find(':');
+  if (!is_address(text.substr(0, colon))) return false;
+  if (colon == std::string_view::npos) return true;
+  const auto port = parse_count(text.substr(colon + 1));
+  return port && *port > 0 && *port <= kLargest;
+}
+
 bool fits(schema::Kind kind, std::string_view text) {
   if (kind == schema::NAME) return is_job_name(text);
   if (kind == schema::DOMAIN) return is_domain(text);
   if (kind == schema::HOST) return is_host(text);
   if (kind == schema::ADDRESS) return is_address(text);
+  if (kind == schema::ENDPOINT) return is_endpoint(text);
   return !text.empty() && text.size() < PATH_MAX;
 }
 
@@ -246,6 +256,8 @@ std::string expectation(const Key& key) {
       return "[USER@]HOST without blanks";
     case schema::ADDRESS:
       return "an IPv4 address";
+    case schema::ENDPOINT:
+      return "an IPv4 address, with or without :PORT";
     default:
       return between("a whole number");
   }

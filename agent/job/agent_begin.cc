@@ -27,7 +27,7 @@ Result<std::string> random_instance() {
 
 }  // namespace
 
-NodeAgent::NodeAgent(AgentOptions options, JobDir dir, UniqueFd api_listener,
+NodeAgent::NodeAgent(AgentOptions options, JobDir dir, HostSide host,
                      std::unique_ptr<launch::Launcher> launcher)
     : options_(std::move(options)),
       dir_(std::move(dir)),
@@ -39,7 +39,7 @@ NodeAgent::NodeAgent(AgentOptions options, JobDir dir, UniqueFd api_listener,
                    [this](const Error& error) { fail(error, Event::failed); }}),
       context_(context()),
       role_(options_.membership.rank == 0
-                ? make_control_plane(context_, std::move(api_listener), std::move(launcher))
+                ? make_control_plane(context_, std::move(host), std::move(launcher))
                 : make_worker(context_)) {}
 
 AgentContext NodeAgent::context() {
@@ -66,7 +66,8 @@ Result<void> NodeAgent::begin() {
                .k8s_cpus = options_.k8s.cpus,
                .shared_core = options_.shared_core,
                .bundle = options_.bundle_dir,
-               .api_port = options_.api_port};
+               .api_port = options_.api_port,
+               .network = own_network()};
   const auto delegation = TRY_AS("look for a delegated cgroup", usable_delegation(options_));
   // Jobs with other state directories may have the same name and delegation: the name of a run.
   const std::string run = options_.job + "." + instance_.instance.substr(0, 8);
@@ -99,6 +100,7 @@ Result<void> NodeAgent::make_sandbox() {
                            .libexec_dir = options_.libexec_dir,
                            .node_address = options_.layout.node_address,
                            .pod_prefix = options_.layout.node_pods,
+                           .resolver = TRY(kubernetes::dns_address(options_.layout)),
                            .mtu = options_.mtu,
                            .cpus = options_.k8s.mask,
                            .cgroup = cgroup ? cgroup.get() : -1,
@@ -177,6 +179,15 @@ Result<void> NodeAgent::listen_for_calls() {
                                 [this] {
                                   asio::post(loop_, [this] { handle(Event::stop_requested); });
                                   return when_cleaned_.get();
+                                },
+                                [this](const agent::ExposeRequest& request) {
+                                  auto reply = std::make_shared<std::promise<agent::ExposeReply>>();
+                                  asio::post(loop_, [this, &request, reply] {
+                                    role_->expose(request, [reply](agent::ExposeReply answer) {
+                                      reply->set_value(std::move(answer));
+                                    });
+                                  });
+                                  return reply->get_future().get();
                                 }}));
   return {};
 }

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/egress/egress.h"
 #include "agent/job/cleanup.h"
 #include "agent/job/containers.h"
 #include "agent/job/enforcement.h"
@@ -32,7 +33,7 @@ namespace conode::job {
 class NodeAgent {
  public:
   // `launcher`: of rank 0 on a job of several nodes.
-  NodeAgent(AgentOptions options, JobDir dir, UniqueFd api_listener,
+  NodeAgent(AgentOptions options, JobDir dir, HostSide host,
             std::unique_ptr<launch::Launcher> launcher);
 
   Result<void> begin();
@@ -49,6 +50,7 @@ class NodeAgent {
   Result<void> write_state();
   void listen_to_sandbox();
   void start_services();
+  void start_egress();
   void on_service(const services::ServiceStatus& status);
   void on_imported(const std::string& source);
   void on_sandbox_gone();
@@ -89,6 +91,7 @@ class NodeAgent {
   AgentContext context_;
   std::unique_ptr<Role> role_;
   std::unique_ptr<Workload> workload_;
+  std::unique_ptr<egress::Egress> egress_;  // from the sandbox's start to the job's end
   Orphans orphans_;
   std::unique_ptr<RpcServer> rpc_;
   std::promise<agent::DownReply> cleaned_;

@@ -77,6 +77,7 @@ void NodeAgent::perform(Action action) {
     case Action::stop:
       stop_requested_ = std::chrono::steady_clock::now();
       deadline_.cancel();
+      egress_.reset();
       role_->begin_end();
       // The loop goes on meanwhile: it answers Status.
       asio::post(cleaning_, [this] {
@@ -96,6 +97,23 @@ void NodeAgent::start_services() {
   containers_.import(options_.bundle_dir + "/pause.tar");
   for (const std::string& image : options_.images) containers_.import(image);
   supervisor_->start();
+  start_egress();
+}
+
+// Beside the rest: nothing waits for it.
+void NodeAgent::start_egress() {
+  const kubernetes::ClusterLayout& layout = options_.layout;
+  egress::Options options{.choice = options_.egress,
+                          .sandbox = sandbox_->pid(),
+                          .node_address = layout.node_address,
+                          .pod_prefix = layout.pod_prefix,
+                          .inside = {layout.service_prefix},
+                          .libexec_dir = options_.libexec_dir,
+                          .log_path = dir_.path() + "/log/egress.log",
+                          .cpus = options_.k8s.mask,
+                          .cgroup = {}};
+  if (!enforced_.k8s_cgroup.empty()) options.cgroup = enforced_.k8s_cgroup + "/services/egress";
+  egress_ = std::make_unique<egress::Egress>(loop_, std::move(options));
 }
 
 void NodeAgent::on_service(const services::ServiceStatus& s) {

@@ -14,6 +14,7 @@ agent::StatusReply NodeAgent::status() const {
   reply.set_enforcement_reason(enforced_.reason);
   reply.set_subordinate_ids(ids_.subordinate);
   role_->describe(reply);
+  reply.set_egress(egress_ ? egress_->describe() : "none: the sandbox is not there");
   const auto fill = [](const EnforcedPart& part, const std::string& cgroup, agent::Part& out) {
     out.set_cpus(part.cpus);
     out.set_memory_bytes(part.memory);

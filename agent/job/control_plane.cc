@@ -9,6 +9,7 @@
 
 #include "agent/base/file.h"
 #include "agent/base/log.h"
+#include "agent/job/exposure.h"
 #include "agent/job/members.h"
 #include "agent/job/role.h"
 #include "agent/job/uplink.h"
@@ -24,9 +25,8 @@ namespace {
 
 class ControlPlane final : public Role {
  public:
-  ControlPlane(AgentContext& context, UniqueFd api_listener,
-               std::unique_ptr<launch::Launcher> launcher)
-      : context_(context), api_listener_(std::move(api_listener)), launcher_(std::move(launcher)) {}
+  ControlPlane(AgentContext& context, HostSide host, std::unique_ptr<launch::Launcher> launcher)
+      : context_(context), host_(std::move(host)), launcher_(std::move(launcher)) {}
 
   [[nodiscard]] std::vector<services::ServiceSpec> services() const override {
     return kubernetes::control_plane_services(context_.options.layout);
@@ -41,6 +41,8 @@ class ControlPlane final : public Role {
   void begin_end() override;
   void finish_end(std::vector<std::string> left, Ended ended) override;
   void describe(agent::StatusReply& reply) const override;
+  void expose(const agent::ExposeRequest& request,
+              std::function<void(agent::ExposeReply)> done) override;
 
  private:
   [[nodiscard]] Result<void> open_api();
@@ -51,12 +53,13 @@ class ControlPlane final : public Role {
   void look_whether_ended();
 
   AgentContext& context_;
-  UniqueFd api_listener_;                       // until the forwarder has it
+  HostSide host_;                               // until others have what is in it
   std::unique_ptr<launch::Launcher> launcher_;  // until the members have it
   std::unique_ptr<Members> members_;            // null: one node
   std::unique_ptr<Uplink> uplink_;
   std::unique_ptr<services::Forwarder> api_;
   std::optional<kubernetes::ApiClient> client_;  // as the administrator
+  std::unique_ptr<Exposure> exposure_;           // from open_api() on
   std::set<std::string> ready_nodes_;
   bool api_ready_ = false;  // all hooks of the API server are through
   std::optional<std::vector<std::string>> left_here_;
@@ -65,7 +68,7 @@ class ControlPlane final : public Role {
 };
 
 Result<void> ControlPlane::begin() {
-  api_ = services::Forwarder::take(context_.loop, std::move(api_listener_));
+  api_ = services::Forwarder::take(context_.loop, std::move(host_.api_listener));
   if (!launcher_) return {};
   members_ = TRY(Members::start(
       context_.loop, context_.options, context_.dir, context_.home_cgroup, std::move(launcher_),
@@ -115,6 +118,7 @@ Result<void> ControlPlane::open_api() {
   const auto tls =
       TRY(services::TlsContext::create(TRY(kubernetes::identity_from_kubeconfig(admin))));
   client_.emplace(*context_.link, layout.node_address, layout.api_port, tls);
+  exposure_ = std::make_unique<Exposure>(context_, *client_, std::move(host_.sockets));
   return {};
 }
 
@@ -163,6 +167,7 @@ std::string ControlPlane::waiting_for() const {
 }
 
 void ControlPlane::begin_end() {
+  if (exposure_) exposure_->stop();
   if (!members_) return;
   members_->end([this](std::vector<std::string> left) {
     left_elsewhere_ = std::move(left);
@@ -191,13 +196,23 @@ void ControlPlane::describe(agent::StatusReply& reply) const {
   reply.set_server(fmt::format("https://127.0.0.1:{}", api_->port()));
   reply.set_uplink(uplink_ ? uplink_->describe() : "none (one node)");
   if (members_) members_->describe(reply);
+  if (exposure_) exposure_->describe(reply);
+}
+
+void ControlPlane::expose(const agent::ExposeRequest& request,
+                          std::function<void(agent::ExposeReply)> done) {
+  if (exposure_) return exposure_->handle(request, std::move(done));
+  agent::ExposeReply reply;
+  reply.set_failure("expose a Service: the API server is not ready yet");
+  reply.set_remedy("wait until 'conode up' says that the job is ready");
+  done(std::move(reply));
 }
 
 }  // namespace
 
-std::unique_ptr<Role> make_control_plane(AgentContext& context, UniqueFd api_listener,
+std::unique_ptr<Role> make_control_plane(AgentContext& context, HostSide host,
                                          std::unique_ptr<launch::Launcher> launcher) {
-  return std::make_unique<ControlPlane>(context, std::move(api_listener), std::move(launcher));
+  return std::make_unique<ControlPlane>(context, std::move(host), std::move(launcher));
 }
 
 }  // namespace conode::job

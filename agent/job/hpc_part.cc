@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "agent/base/file.h"
 #include "agent/job/cleanup.h"
@@ -26,17 +27,29 @@ std::string hexadecimal_mask(const CpuSet& cpus) {
   return "0x" + (digits.empty() ? "0" : digits);
 }
 
+// How Open MPI (4: OMPI, from 5 on: PRTE) finds the other nodes and gets onto them.
+void add_nodes(std::map<std::string, std::string>& env, const std::string& state_dir) {
+  const std::string hosts = state_dir + kHostFile;
+  if (!exists(hosts)) return;
+  std::error_code error;
+  const std::string launcher =
+      std::filesystem::read_symlink("/proc/self/exe", error).string() + " rsh";
+  env["OMPI_MCA_orte_default_hostfile"] = env["PRTE_MCA_prte_default_hostfile"] = hosts;
+  env["OMPI_MCA_plm_rsh_agent"] = env["PRTE_MCA_plm_ssh_agent"] = launcher;
+}
+
 }  // namespace
 
 std::map<std::string, std::string> part_environment(const Instance& instance,
                                                     const std::string& state_dir) {
   std::map<std::string, std::string> env{
-      {"KUBECONFIG", state_dir + "/kubeconfig"},
       {"CONODE_JOB", instance.job},
       {"CONODE_STATE_DIR", state_dir.substr(0, state_dir.rfind('/'))},
       {"CONODE_JOB_HPC_CPUS", instance.hpc_cpus},
       {"CONODE_JOB_K8S_CPUS", instance.k8s_cpus},
       {"CONODE_JOB_BUNDLE", instance.bundle}};
+  if (instance.rank == 0) env["KUBECONFIG"] = state_dir + "/kubeconfig";
+  add_nodes(env, state_dir);
   const Result<CpuSet> cpus = CpuSet::parse(instance.hpc_cpus);
   if (!cpus || instance.hpc_cpus.empty()) return env;
   const std::string xml = state_dir + "/hwloc-hpc.xml";

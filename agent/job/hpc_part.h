@@ -10,6 +10,10 @@
 
 namespace conode::job {
 
+// In rank 0's state directory, on a job of several nodes: the nodes and their slots, as mpirun has
+// it.
+inline constexpr const char* kHostFile = "/hostfile";
+
 // Variables for `conode env`: how to reach the cluster, and what MPI, hwloc and the batch system
 // need so that their own binding stays inside the part.
 [[nodiscard]] std::map<std::string, std::string> part_environment(const Instance& instance,

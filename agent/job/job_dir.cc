@@ -40,6 +40,11 @@ constexpr std::array<NetworkFileSystem, 8> kNetworkFileSystems{{{0x6969, "NFS"},
 
 }  // namespace
 
+uint64_t own_network() {
+  struct stat st {};
+  return ::stat("/proc/self/ns/net", &st) == 0 ? st.st_ino : 0;
+}
+
 std::string to_json(const Instance& i) {
   const json object = {{"job", i.job},
                        {"rank", i.rank},
@@ -53,7 +58,8 @@ std::string to_json(const Instance& i) {
                        {"shared_core", i.shared_core},
                        {"cgroup", i.cgroup},
                        {"bundle", i.bundle},
-                       {"api_port", i.api_port}};
+                       {"api_port", i.api_port},
+                       {"network", i.network}};
   return object.dump(2) + "\n";
 }
 
@@ -64,7 +70,7 @@ Result<Instance> instance_from_json(const std::string& text) {
                     o.at("pid"),         o.at("init_pid"), o.at("init_start_time"),
                     o.at("enforcement"), o.at("hpc_cpus"), o.at("k8s_cpus"),
                     o.at("shared_core"), o.at("cgroup"),   o.at("bundle"),
-                    o.at("api_port")};
+                    o.at("api_port"),    o.at("network")};
   } catch (const json::exception& e) {
     return failure(fmt::format("read instance.json: {}", e.what()));
   }

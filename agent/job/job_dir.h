@@ -27,8 +27,12 @@ struct Instance {
   bool shared_core = false;
   std::string cgroup;  // of the job; empty: none
   std::string bundle;
-  int api_port = 0;  // on the host's loopback
+  int api_port = 0;      // on the host's loopback
+  uint64_t network = 0;  // inode of the network namespace that is the node's host
 };
+
+// Inode of the caller's network namespace; 0: unknown.
+[[nodiscard]] uint64_t own_network();
 
 [[nodiscard]] std::string to_json(const Instance& instance);
 [[nodiscard]] Result<Instance> instance_from_json(const std::string& text);

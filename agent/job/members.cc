@@ -5,9 +5,13 @@
 #include "agent/job/members.h"
 
 #include <fmt/format.h>
+#include <sys/utsname.h>
+
+#include <filesystem>
 
 #include "agent/base/file.h"
 #include "agent/base/log.h"
+#include "agent/job/hpc_part.h"
 #include "agent/kubernetes/cluster.h"
 #include "agent/services/failure_report.h"
 
@@ -32,6 +36,17 @@ bus::Message peers_message(const std::map<uint32_t, std::string>& carriers) {
 
 bus::Message api_message() {
   return command([](bus::Command& c) { c.mutable_api_ready(); });
+}
+
+std::string own_program() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).string();
+}
+
+std::string own_host_name() {
+  utsname machine{};
+  (void)::uname(&machine);
+  return machine.nodename;
 }
 
 bus::Message image_message(const std::string& path) {
@@ -62,6 +77,9 @@ Result<std::unique_ptr<Members>> Members::start(boost::asio::io_context& loop,
   std::unique_ptr<Members> members(
       new Members(loop, options, std::move(state_dir), std::move(launcher), std::move(handlers)));
   TRY(members->start_bus());
+  members->commands_ = TRY(NodeCommands::start(
+      loop, *members->launcher_,
+      {own_program(), options.job, options.state_base, members->state_dir_ + kNodeCommandsSocket}));
   TRY(members->start_agents(home_cgroup));
   return members;
 }
@@ -122,10 +140,22 @@ void Members::on_joined(const bus::Joined& joined) {
   lost_.erase(joined.rank);
   wanted_.insert(joined.rank);
   carriers_[joined.rank] = joined.hello.carrier_endpoint();
+  slots_[joined.rank] = joined.hello.hpc_cores();
+  if (const Result<void> written = write_host_file(); !written)
+    log::warning("{}", written.error().message());
   welcome(joined.rank);
   (void)bus_->broadcast(peers_message({{joined.rank, joined.hello.carrier_endpoint()}}));
   handlers_.joined(static_cast<uint32_t>(hosts_.size()) + 1);
   handlers_.changed();
+}
+
+// For mpirun: the nodes that are there, with a slot for each core of their HPC parts. By its own
+// name mpirun knows the node that it is on.
+Result<void> Members::write_host_file() const {
+  std::string text = fmt::format("{} slots={}\n", own_host_name(), options_.hpc.cores);
+  for (const auto& [rank, slots] : slots_)
+    if (!lost_.contains(rank)) text += fmt::format("n{} slots={}\n", rank, slots);
+  return replace_file(state_dir_ + kHostFile, text);
 }
 
 // All that there is so far.
@@ -251,6 +281,7 @@ void Members::end(std::function<void(std::vector<std::string>)> ended) {
   constexpr std::chrono::seconds kForAnswers{10};
   ending_ = true;
   patience_.cancel();
+  commands_.reset();
   const bus::Message question =
       command([](bus::Command& c) { c.mutable_down()->set_reason("the job ends"); });
   const auto gathered = [this, ended = std::move(ended)](const bus::GatherResult& result) {

@@ -13,6 +13,7 @@
 
 #include "agent/bus/bus.h"
 #include "agent/job/node_agent.h"
+#include "agent/job/node_commands.h"
 #include "agent/job/started_agents.h"
 #include "agent/launch/launcher.h"
 #include "agent/proto/agent.pb.h"
@@ -67,6 +68,7 @@ class Members {
   void on_patience_over();
   void lacks(uint32_t rank, const std::string& why);
   void welcome(uint32_t rank);
+  [[nodiscard]] Result<void> write_host_file() const;
   void send(uint32_t rank, const bus::Message& message);
   [[nodiscard]] std::string name(uint32_t rank) const;
   [[nodiscard]] Result<bus::Message> material_of(uint32_t rank) const;
@@ -79,9 +81,11 @@ class Members {
   std::shared_ptr<bus::Context> context_;
   std::unique_ptr<bus::Bus> bus_;  // goes before its context
   StartedAgents agents_;
+  std::unique_ptr<NodeCommands> commands_;
   boost::asio::steady_timer patience_;
   std::set<uint32_t> wanted_;
   std::map<uint32_t, std::string> hosts_;     // of those that joined
+  std::map<uint32_t, uint32_t> slots_;        // cores of their HPC parts
   std::map<uint32_t, std::string> carriers_;  // endpoints
   std::map<uint32_t, std::string> troubled_;
   bus::RankSet ready_;

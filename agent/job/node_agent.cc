@@ -17,7 +17,7 @@ namespace {
 
 // What must be there before the process moves into namespaces of its own and has threads.
 struct Prepared {
-  UniqueFd api_listener;
+  HostSide host;
   std::unique_ptr<launch::Launcher> launcher;
 };
 
@@ -29,8 +29,10 @@ Result<void> bind_to(const EnforcedPart& part) {
 
 Result<Prepared> prepare_root(AgentOptions& options) {
   Prepared made;
-  made.api_listener = TRY(services::listen_on_loopback(options.api_port));
-  options.api_port = TRY(services::port_of(made.api_listener));
+  made.host.api_listener = TRY(services::listen_on_loopback(options.api_port));
+  options.api_port = TRY(services::port_of(made.host.api_listener));
+  if (options.launch.kind == launch::Kind::local)
+    made.host.sockets = TRY(expose::HostSockets::keep(options.k8s.mask));
   made.launcher = TRY(launch::make_launcher(options.launch));
   if (!made.launcher) return made;
   options.membership = {.rank = 0,
@@ -59,7 +61,7 @@ Result<Outcome> run_agent(AgentOptions options) {
     TRY(remove_tree(dir.path()));
     return tl::make_unexpected(std::move(prepared).error());
   }
-  NodeAgent node(std::move(options), std::move(dir), std::move(prepared->api_listener),
+  NodeAgent node(std::move(options), std::move(dir), std::move(prepared->host),
                  std::move(prepared->launcher));
   if (Result<void> begun = node.begin(); !begun) return node.abandon(std::move(begun).error());
   return node.run();

@@ -14,6 +14,7 @@
 
 #include "agent/base/result.h"
 #include "agent/bus/keys.h"
+#include "agent/egress/choice.h"
 #include "agent/kubernetes/cluster.h"
 #include "agent/launch/launcher.h"
 
@@ -23,6 +24,7 @@ namespace conode::job {
 struct EnforcedPart {
   std::string cpus;  // kernel list format
   cpu_set_t mask{};
+  uint32_t cores = 0;        // physical
   uint64_t memory = 0;       // bytes
   std::string memory_nodes;  // NUMA nodes, kernel list format; empty: any
 };
@@ -58,8 +60,10 @@ struct AgentOptions {
   std::string state_base;
   std::string bundle_dir;
   std::string libexec_dir;
-  uint16_t api_port = 0;                    // on the host's loopback; 0: a free one
-  std::string wanted_enforcement = "auto";  // or a level's name
+  uint16_t api_port = 0;  // on the host's loopback; 0: a free one
+  egress::Choice egress;
+  std::string expose_address = "127.0.0.1";  // of the host: where Services are reached
+  std::string wanted_enforcement = "auto";   // or a level's name
   bool shared_core = false;
   EnforcedPart hpc;
   EnforcedPart k8s;

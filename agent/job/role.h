@@ -11,6 +11,7 @@
 
 #include "agent/base/result.h"
 #include "agent/base/unique_fd.h"
+#include "agent/expose/host_sockets.h"
 #include "agent/job/life_cycle.h"
 #include "agent/job/node_agent.h"
 #include "agent/proto/agent.pb.h"
@@ -31,6 +32,12 @@ struct AgentContext {
   std::function<void(const std::string& source)> import_image;  // one more, at any time
   std::function<void(services::ServiceSpec)> add_service;
   services::SandboxLink* link = nullptr;
+};
+
+// What rank 0 takes from the host before it may have moved into a network namespace of its own.
+struct HostSide {
+  UniqueFd api_listener;  // on the loopback
+  expose::HostSockets sockets;
 };
 
 class Role {
@@ -62,10 +69,13 @@ class Role {
   // The node is clean but for `left`. `ended` gets that and what other nodes have left, once.
   virtual void finish_end(std::vector<std::string> left, Ended ended) = 0;
   virtual void describe(agent::StatusReply& reply) const = 0;
+  // Answers once, at any time.
+  virtual void expose(const agent::ExposeRequest& request,
+                      std::function<void(agent::ExposeReply)> done) = 0;
 };
 
-// `api_listener`: a listening socket of the host's loopback; `launcher`: null on a job of one node.
-[[nodiscard]] std::unique_ptr<Role> make_control_plane(AgentContext& context, UniqueFd api_listener,
+// `launcher`: null on a job of one node.
+[[nodiscard]] std::unique_ptr<Role> make_control_plane(AgentContext& context, HostSide host,
                                                        std::unique_ptr<launch::Launcher> launcher);
 [[nodiscard]] std::unique_ptr<Role> make_worker(AgentContext& context);
 

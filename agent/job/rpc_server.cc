@@ -21,6 +21,11 @@ struct RpcServer::Impl final : agent::Agent::Service {
     *reply = handlers.down();
     return grpc::Status::OK;
   }
+  grpc::Status Expose(grpc::ServerContext* /*context*/, const agent::ExposeRequest* request,
+                      agent::ExposeReply* reply) override {
+    *reply = handlers.expose(*request);
+    return grpc::Status::OK;
+  }
 
   Handlers handlers;
   std::unique_ptr<grpc::Server> server;
@@ -54,14 +59,15 @@ namespace {
 template <typename Request, typename Reply>
 Result<Reply> call(const std::string& socket_path, const char* what,
                    grpc::Status (agent::Agent::Stub::*method)(grpc::ClientContext*, const Request&,
-                                                              Reply*)) {
+                                                              Reply*),
+                   const Request& request = {}) {
   constexpr std::chrono::seconds kPatience{60};
   const auto stub = agent::Agent::NewStub(
       grpc::CreateChannel("unix:" + socket_path, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kPatience);
   Reply reply;
-  const grpc::Status status = (stub.get()->*method)(&context, Request(), &reply);
+  const grpc::Status status = (stub.get()->*method)(&context, request, &reply);
   if (!status.ok())
     return failure(fmt::format("{}: the agent at '{}' does not answer: {}", what, socket_path,
                                status.error_message()),
@@ -79,6 +85,12 @@ Result<agent::StatusReply> request_status(const std::string& socket_path) {
 Result<agent::DownReply> request_down(const std::string& socket_path) {
   return call<agent::DownRequest, agent::DownReply>(socket_path, "end the job",
                                                     &agent::Agent::Stub::Down);
+}
+
+Result<agent::ExposeReply> request_expose(const std::string& socket_path,
+                                          const agent::ExposeRequest& request) {
+  return call<agent::ExposeRequest, agent::ExposeReply>(socket_path, "expose a Service",
+                                                        &agent::Agent::Stub::Expose, request);
 }
 
 }  // namespace conode::job

@@ -18,6 +18,7 @@ class RpcServer {
   struct Handlers {
     std::function<agent::StatusReply()> status;
     std::function<agent::DownReply()> down;  // blocks until the job is clean
+    std::function<agent::ExposeReply(const agent::ExposeRequest&)> expose;
   };
 
   [[nodiscard]] static Result<std::unique_ptr<RpcServer>> listen(const std::string& socket_path,
@@ -34,5 +35,7 @@ class RpcServer {
 // The command line's side.
 [[nodiscard]] Result<agent::StatusReply> request_status(const std::string& socket_path);
 [[nodiscard]] Result<agent::DownReply> request_down(const std::string& socket_path);
+[[nodiscard]] Result<agent::ExposeReply> request_expose(const std::string& socket_path,
+                                                        const agent::ExposeRequest& request);
 
 }  // namespace conode::job

@@ -46,6 +46,13 @@ class Worker final : public Role {
   void describe(agent::StatusReply& reply) const override {
     if (uplink_) reply.set_uplink(uplink_->describe());
   }
+  void expose(const agent::ExposeRequest& /*request*/,
+              std::function<void(agent::ExposeReply)> done) override {
+    agent::ExposeReply reply;
+    reply.set_failure("expose a Service: this is not the job's first node");
+    reply.set_remedy("name the job without '.nRANK': its first node's host has the ports");
+    done(std::move(reply));
+  }
 
  private:
   void on_event(const bus::Event& event);
@@ -77,6 +84,7 @@ Result<void> Worker::sandbox_up(std::vector<UniqueFd> tun) {
                           .root_endpoint = own.root_endpoint};
   options.hello.set_host_name(context_.options.layout.host_name);
   options.hello.set_carrier_endpoint(uplink_->endpoint());
+  options.hello.set_hpc_cores(context_.options.hpc.cores);
   options.hello.set_cores(static_cast<uint32_t>(CPU_COUNT(&context_.options.k8s.mask)));
   bus_ = TRY(bus::Bus::start(context_.loop.get_executor(), bus_context_, options,
                              [this](const bus::Event& event) { on_event(event); }));

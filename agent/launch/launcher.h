@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,14 @@ struct Start {
   int cgroup = -1;     // directory fd; -1: the caller's
 };
 
+// A program of the user's.
+struct Command {
+  std::vector<std::string> argv;
+  std::vector<std::string> environment;  // "NAME=value"; does not travel to another machine
+  std::string working_dir;
+  std::map<int, int> fds;  // standard input and outputs -> our descriptors
+};
+
 class Launcher {
  public:
   Launcher() = default;
@@ -46,6 +55,9 @@ class Launcher {
   // Starts the agent of `rank` (1 and up). The child is the agent, or the program that leads to it
   // and ends with it.
   [[nodiscard]] virtual Result<Process> start(uint32_t rank, const Start& how) = 0;
+  // Starts a program on the node of `rank` (0 and up), on all CPUs of the allocation, with the
+  // user's rights. The child is the program, or one that ends with its exit code.
+  [[nodiscard]] virtual Result<Process> run(uint32_t rank, const Command& command) = 0;
 };
 
 // May move the calling process into namespaces of its own (local), so: before it has threads.

@@ -7,10 +7,12 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <functional>
 
 #include "agent/base/file.h"
 #include "agent/launch/ticket_file.h"
@@ -122,9 +124,12 @@ class Local final : public Launcher {
   }
   [[nodiscard]] const std::string& address() const override { return address_; }
   [[nodiscard]] Result<Process> start(uint32_t rank, const Start& how) override;
+  [[nodiscard]] Result<Process> run(uint32_t rank, const Command& command) override;
 
  private:
   [[nodiscard]] Result<void> make_host(Socket& socket, int bridge, uint32_t rank);
+  [[nodiscard]] Result<Process> spawn_on(uint32_t rank, const ProcessOptions& options,
+                                         const std::function<Result<void>()>& before);
 
   uint32_t size_;
   std::string address_;
@@ -160,16 +165,44 @@ Result<void> Local::make_host(Socket& socket, int bridge, uint32_t rank) {
   return {};
 }
 
+// A host name of its own: MPI and others keep files by it.
+Result<void> name_host(uint32_t rank) {
+  utsname machine{};
+  (void)::uname(&machine);
+  const std::string name = fmt::format("{:.48}-{}", machine.nodename, rank);
+  if (::unshare(CLONE_NEWUTS) != 0 || ::sethostname(name.data(), name.size()) != 0)
+    return errno_failure(fmt::format("name local host {}", rank));
+  return {};
+}
+
+Result<Process> Local::spawn_on(uint32_t rank, const ProcessOptions& options,
+                                const std::function<Result<void>()>& before) {
+  return hosts_.at(rank - 1).run([&]() -> Result<Process> {
+    TRY(name_host(rank));
+    TRY(before());
+    return Process::spawn(options);
+  });
+}
+
 Result<Process> Local::start(uint32_t rank, const Start& how) {
   const UniqueFd standard_input = TRY(ticket_file(how.ticket));
-  return hosts_.at(rank - 1).run([&]() -> Result<Process> {
-    TRY(keep_id_capabilities());
-    return Process::spawn({.argv = {"/proc/self/exe", "agent"},
-                           .fds = {{0, standard_input.get()}, {1, how.log}, {2, how.log}},
-                           .affinity = affinity_,
-                           .cgroup = how.cgroup,
-                           .new_session = true});
-  });
+  const ProcessOptions options{.argv = {"/proc/self/exe", "agent"},
+                               .fds = {{0, standard_input.get()}, {1, how.log}, {2, how.log}},
+                               .affinity = affinity_,
+                               .cgroup = how.cgroup,
+                               .new_session = true};
+  return spawn_on(rank, options, keep_id_capabilities);
+}
+
+Result<Process> Local::run(uint32_t rank, const Command& command) {
+  const ProcessOptions options{.argv = command.argv,
+                               .environment = command.environment,
+                               .working_dir = command.working_dir,
+                               .fds = command.fds,
+                               .affinity = affinity_,
+                               .new_session = true};
+  if (rank == 0) return Process::spawn(options);
+  return spawn_on(rank, options, [] { return Result<void>(); });
 }
 
 }  // namespace

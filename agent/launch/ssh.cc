@@ -57,8 +57,10 @@ class Ssh final : public Launcher {
   }
   [[nodiscard]] const std::string& address() const override { return address_; }
   [[nodiscard]] Result<Process> start(uint32_t rank, const Start& how) override;
+  [[nodiscard]] Result<Process> run(uint32_t rank, const Command& command) override;
 
  private:
+  [[nodiscard]] std::vector<std::string> command_on(uint32_t rank, const std::string& text) const;
   [[nodiscard]] std::vector<std::string> command() const {
     std::vector<std::string> words{"ssh"};
     if (!config_.empty()) words.insert(words.end(), {"-F", config_});
@@ -89,18 +91,35 @@ Result<void> Ssh::find_address(const std::string& configured) {
   return {};
 }
 
-Result<Process> Ssh::start(uint32_t rank, const Start& how) {
-  const UniqueFd standard_input = TRY(ticket_file(how.ticket));
+// Nobody is there to answer a question; a host that is gone is noticed after 15 s of silence.
+std::vector<std::string> Ssh::command_on(uint32_t rank, const std::string& text) const {
   std::vector<std::string> argv = command();
-  // Nobody is there to answer a question; a host that is gone is noticed after 15 s of silence.
   for (const char* option :
        {"BatchMode=yes", "ConnectTimeout=20", "ServerAliveInterval=5", "ServerAliveCountMax=3"})
     argv.insert(argv.end(), {"-o", option});
-  argv.insert(argv.end(), {"-T", hosts_.at(rank - 1), quoted(program_) + " agent"});
-  return Process::spawn({.argv = argv,
+  argv.insert(argv.end(), {"-T", hosts_.at(rank - 1), text});
+  return argv;
+}
+
+Result<Process> Ssh::start(uint32_t rank, const Start& how) {
+  const UniqueFd standard_input = TRY(ticket_file(how.ticket));
+  return Process::spawn({.argv = command_on(rank, quoted(program_) + " agent"),
                          .fds = {{0, standard_input.get()}, {1, how.log}, {2, how.log}},
                          .cgroup = how.cgroup,
                          .new_session = true});
+}
+
+Result<Process> Ssh::run(uint32_t rank, const Command& command) {
+  ProcessOptions options{.argv = command.argv,
+                         .environment = command.environment,
+                         .working_dir = command.working_dir,
+                         .fds = command.fds,
+                         .new_session = true};
+  if (rank == 0) return Process::spawn(options);
+  std::string text = fmt::format("cd {} && exec", quoted(command.working_dir));
+  for (const std::string& word : command.argv) text += " " + quoted(word);
+  options.argv = command_on(rank, text);
+  return Process::spawn(options);
 }
 
 }  // namespace

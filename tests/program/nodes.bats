@@ -71,6 +71,68 @@ pods() { "$CONODE" kubectl get pods -l app=everywhere -o "jsonpath={.items[*]$1}
   assert_output "$sum"
 }
 
+@test "a command runs in the HPC part of another node, as if it were here" {
+  cd "$BATS_TEST_TMPDIR"
+  # shellcheck disable=SC2016 # the node's shell expands it
+  WORD=kept run "$CONODE" run --node n1 -- sh -c \
+    'hostname; pwd; echo "$WORD"; sed -n "s/^Cpus_allowed_list:\t//p" /proc/self/status; echo aside >&2; cat' <<< 'told'
+  assert_output "$(hostname)-1
+$BATS_TEST_TMPDIR
+kept
+$(hpc_cpus local.n1)
+aside
+told"
+}
+
+@test "its exit code is the command's, a signal's end included" {
+  run -7 "$CONODE" run --node 2 -- sh -c 'exit 7'
+  # shellcheck disable=SC2016 # the node's shell expands it
+  run -137 "$CONODE" run --node n2 -- sh -c 'kill -9 $$'
+  run -127 "$CONODE" run --node n2 -- no-such-program
+  assert_output --partial "start 'no-such-program': No such file or directory"
+}
+
+@test "a node that there is not is named" {
+  run -125 "$CONODE" run --node n7 -- true
+  assert_output --partial 'node n7: there is no such node'
+  assert_output --partial 'the nodes are n0 to n2'
+  run -125 "$CONODE" run --node seven -- true
+  assert_output --partial "find node 'seven'"
+  run "$CONODE" status --json # the agent has not minded
+  assert_equal "$(jq -r .state <<< "$output")" running
+}
+
+@test "a signal reaches the command on its node, and its children end with the connection" {
+  mkfifo "$BATS_TEST_TMPDIR/said"
+  "$CONODE" run --node n1 -- sh -c 'trap "echo caught; exit 3" TERM; echo ready; while :; do sleep 0.1; done' > "$BATS_TEST_TMPDIR/said" 3>&- &
+  exec {said}< "$BATS_TEST_TMPDIR/said"
+  read -r -u "$said" word
+  assert_equal "$word" ready
+  kill -TERM $!
+  read -r -u "$said" word
+  assert_equal "$word" caught
+  code=0
+  wait $! || code=$?
+  assert_equal $code 3
+  "$CONODE" run --node n1 -- sh -c 'echo $$; exec sleep 4716' > "$BATS_TEST_TMPDIR/said" 3>&- &
+  exec {said}< "$BATS_TEST_TMPDIR/said"
+  read -r -u "$said" pid
+  kill -KILL $! # nobody is there any more: SIGHUP
+  wait_gone "$pid"
+}
+
+@test "mpirun uses the cores of all nodes, and nothing but those" {
+  # shellcheck disable=SC2016 # the ranks' shells expand it
+  run "$CONODE" run -- mpirun -n 3 sh -c \
+    'echo "$OMPI_COMM_WORLD_RANK $(hostname) $(sed -n "s/^Cpus_allowed_list:\t//p" /proc/self/status)"'
+  assert_success
+  assert_line --regexp "^[012] $(hostname) $(hpc_cpus local)\$"
+  assert_line --regexp "^[012] $(hostname)-1 $(hpc_cpus local.n1)\$"
+  assert_line --regexp "^[012] $(hostname)-2 $(hpc_cpus local.n2)\$"
+  run "$CONODE" run -- mpirun -n 4 true
+  assert_failure # three slots
+}
+
 @test "no node uses the HPC part's cores" {
   for job in local local.n1 local.n2; do
     assert_threads_stay_on_k8s_cpus "$job"
