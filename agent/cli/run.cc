@@ -67,6 +67,20 @@ void run(Session& session, const std::string& node, const std::vector<std::strin
   session.exit_code = code ? *code : report(session, code.error(), kOwnFailure);
 }
 
+// As rsh: mpirun does not wait for it, so the job's end may come first, and is no news.
+void rsh(Session& session, const std::string& node, const std::string& line) {
+  constexpr int kConnectionLost = 255;
+  config::Config config;
+  if (!session.load(&config)) return;
+  const Result<int> code = run_in_part(session, config, node, {"/bin/sh", "-c", line});
+  if (code)
+    session.exit_code = *code;
+  else if (code.error().is(std::errc::connection_reset))
+    session.exit_code = kConnectionLost;
+  else
+    session.exit_code = report(session, code.error(), kOwnFailure);
+}
+
 std::string shell_quoted(const std::string& text) {
   std::string quoted = "'";
   for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
@@ -128,7 +142,7 @@ void add_rsh(CLI::App& app, Session& session) {
     if (words.size() < 2) throw CLI::RequiredError("rsh NODE WORD...");
     std::string line = words[1];
     for (size_t i = 2; i < words.size(); ++i) line += " " + words[i];
-    run(session, words[0], {"/bin/sh", "-c", line});
+    rsh(session, words[0], line);
   });
 }
 

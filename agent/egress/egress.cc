@@ -45,9 +45,11 @@ struct Egress::Run {
         report(loop, words.out.release()),
         ended(loop, ::fcntl(program.pidfd(), F_DUPFD_CLOEXEC, 0)) {}
 
-  // Now, whoever else holds it: handlers come back and find another run, or none.
+  // Now, whoever else holds it: handlers come back and see that it is over, when the Egress may be
+  // gone.
   void end() {
     error_code ignored;
+    over = true;
     (void)report.close(ignored);
     (void)ended.close(ignored);
     for (Process* process : {&program, &attendant})
@@ -60,6 +62,7 @@ struct Egress::Run {
   stream_descriptor report;  // of the attendant: its end shows too
   stream_descriptor ended;   // of the program
   std::string said;
+  bool over = false;
 };
 
 Egress::Egress(asio::io_context& loop, Options options)
@@ -118,7 +121,7 @@ Result<void> Egress::try_start() {
 void Egress::read_report() {
   asio::async_read_until(run_->report, asio::dynamic_buffer(run_->said), '\n',
                          [this, run = run_](const error_code& error, size_t size) {
-                           if (run != run_) return;  // an earlier one
+                           if (run->over) return;
                            const std::string line = run->said.substr(0, size);
                            run->said.erase(0, size);
                            if (error) return again("its attendant has ended");
@@ -133,7 +136,7 @@ void Egress::read_report() {
 
 void Egress::wait_for_end() {
   run_->ended.async_wait(stream_descriptor::wait_read, [this, run = run_](const error_code& error) {
-    if (error || run != run_) return;
+    if (error || run->over) return;
     const Result<ExitStatus> status = run->program.wait();
     std::string why = status ? "it ended with " + conode::describe(*status) : "it ended";
     const std::string last = services::last_lines(read_file(options_.log_path).value_or(""), 1);

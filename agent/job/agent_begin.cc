@@ -67,7 +67,8 @@ Result<void> NodeAgent::begin() {
                .shared_core = options_.shared_core,
                .bundle = options_.bundle_dir,
                .api_port = options_.api_port,
-               .network = own_network()};
+               .network = own_network(),
+               .shared_machine = options_.launch.kind == launch::Kind::local};
   const auto delegation = TRY_AS("look for a delegated cgroup", usable_delegation(options_));
   // Jobs with other state directories may have the same name and delegation: the name of a run.
   const std::string run = options_.job + "." + instance_.instance.substr(0, 8);

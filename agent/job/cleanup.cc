@@ -105,13 +105,25 @@ Result<void> end_sandbox(const Instance& instance) {
   return {};
 }
 
-// Nobody may start a job in a directory that is going.
+// All that does not say whose it is. May take long: images are thousands of files.
+Result<void> remove_content(const std::string& path, const std::string& libexec_dir) {
+  for (const std::string& name : TRY(list_dir(path))) {
+    if (says_whose(name)) continue;
+    const std::string child = fmt::format("{}/{}", path, name);
+    if (remove_tree(child)) continue;
+    // Subordinate ids own something in it.
+    TRY(sandbox::remove_as_namespace_root(child, libexec_dir, TRY(id_map_of_user())));
+  }
+  return {};
+}
+
+// Nobody may start a job in a directory that is going: the job's own lock is the caller's and goes
+// last, with the base locked for that moment.
 Result<void> remove_state(const std::string& path, const std::string& libexec_dir) {
   if (!exists(path)) return {};
+  TRY(remove_content(path, libexec_dir));
   const UniqueFd base_lock = TRY(lock_base(path.substr(0, path.rfind('/'))));
-  if (remove_tree(path)) return {};
-  // Subordinate ids own something in it.
-  return sandbox::remove_as_namespace_root(path, libexec_dir, TRY(id_map_of_user()));
+  return remove_tree(path);
 }
 
 }  // namespace

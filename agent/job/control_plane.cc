@@ -45,6 +45,9 @@ class ControlPlane final : public Role {
               std::function<void(agent::ExposeReply)> done) override;
 
  private:
+  [[nodiscard]] std::string server_url() const {
+    return fmt::format("https://127.0.0.1:{}", context_.options.api_port);
+  }
   [[nodiscard]] Result<void> open_api();
   asio::awaitable<void> make_objects();
   asio::awaitable<void> watch_nodes();
@@ -57,9 +60,9 @@ class ControlPlane final : public Role {
   std::unique_ptr<launch::Launcher> launcher_;  // until the members have it
   std::unique_ptr<Members> members_;            // null: one node
   std::unique_ptr<Uplink> uplink_;
-  std::unique_ptr<services::Forwarder> api_;
-  std::optional<kubernetes::ApiClient> client_;  // as the administrator
-  std::unique_ptr<Exposure> exposure_;           // from open_api() on
+  std::vector<std::unique_ptr<services::Forwarder>> api_;  // all of one port
+  std::optional<kubernetes::ApiClient> client_;            // as the administrator
+  std::unique_ptr<Exposure> exposure_;                     // from open_api() on
   std::set<std::string> ready_nodes_;
   bool api_ready_ = false;  // all hooks of the API server are through
   std::optional<std::vector<std::string>> left_here_;
@@ -68,7 +71,8 @@ class ControlPlane final : public Role {
 };
 
 Result<void> ControlPlane::begin() {
-  api_ = services::Forwarder::take(context_.loop, std::move(host_.api_listener));
+  for (UniqueFd& listener : host_.api_listeners)
+    api_.push_back(services::Forwarder::take(context_.loop, std::move(listener)));
   if (!launcher_) return {};
   members_ = TRY(Members::start(
       context_.loop, context_.options, context_.dir, context_.home_cgroup, std::move(launcher_),
@@ -111,10 +115,10 @@ void ControlPlane::service_ready(const std::string& name) {
 Result<void> ControlPlane::open_api() {
   const kubernetes::ClusterLayout& layout = context_.options.layout;
   const std::string admin = context_.dir + "/etc/super-admin.conf";
-  const std::string server = fmt::format("https://127.0.0.1:{}", api_->port());
+  const std::string server = server_url();
   const std::string kubeconfig = TRY(kubernetes::kubeconfig_for_server(admin, server));
   TRY(replace_file(context_.dir + "/kubeconfig", kubeconfig));
-  api_->serve(*context_.link, layout.node_address, layout.api_port);
+  for (const auto& port : api_) port->serve(*context_.link, layout.node_address, layout.api_port);
   const auto tls =
       TRY(services::TlsContext::create(TRY(kubernetes::identity_from_kubeconfig(admin))));
   client_.emplace(*context_.link, layout.node_address, layout.api_port, tls);
@@ -193,7 +197,7 @@ void ControlPlane::look_whether_ended() {
 
 void ControlPlane::describe(agent::StatusReply& reply) const {
   reply.set_kubeconfig(context_.dir + "/kubeconfig");
-  reply.set_server(fmt::format("https://127.0.0.1:{}", api_->port()));
+  reply.set_server(server_url());
   reply.set_uplink(uplink_ ? uplink_->describe() : "none (one node)");
   if (members_) members_->describe(reply);
   if (exposure_) exposure_->describe(reply);

@@ -28,7 +28,8 @@ std::string hexadecimal_mask(const CpuSet& cpus) {
 }
 
 // How Open MPI (4: OMPI, from 5 on: PRTE) finds the other nodes and gets onto them.
-void add_nodes(std::map<std::string, std::string>& env, const std::string& state_dir) {
+void add_nodes(std::map<std::string, std::string>& env, const std::string& state_dir,
+               bool shared_machine) {
   const std::string hosts = state_dir + kHostFile;
   if (!exists(hosts)) return;
   std::error_code error;
@@ -36,6 +37,8 @@ void add_nodes(std::map<std::string, std::string>& env, const std::string& state
       std::filesystem::read_symlink("/proc/self/exe", error).string() + " rsh";
   env["OMPI_MCA_orte_default_hostfile"] = env["PRTE_MCA_prte_default_hostfile"] = hosts;
   env["OMPI_MCA_plm_rsh_agent"] = env["PRTE_MCA_plm_ssh_agent"] = launcher;
+  // Open MPI cannot see that its hosts share cores: ranks that wait would keep others from working.
+  if (shared_machine) env["OMPI_MCA_mpi_yield_when_idle"] = "1";
 }
 
 }  // namespace
@@ -49,7 +52,7 @@ std::map<std::string, std::string> part_environment(const Instance& instance,
       {"CONODE_JOB_K8S_CPUS", instance.k8s_cpus},
       {"CONODE_JOB_BUNDLE", instance.bundle}};
   if (instance.rank == 0) env["KUBECONFIG"] = state_dir + "/kubeconfig";
-  add_nodes(env, state_dir);
+  add_nodes(env, state_dir, instance.shared_machine);
   const Result<CpuSet> cpus = CpuSet::parse(instance.hpc_cpus);
   if (!cpus || instance.hpc_cpus.empty()) return env;
   const std::string xml = state_dir + "/hwloc-hpc.xml";

@@ -59,7 +59,8 @@ std::string to_json(const Instance& i) {
                        {"cgroup", i.cgroup},
                        {"bundle", i.bundle},
                        {"api_port", i.api_port},
-                       {"network", i.network}};
+                       {"network", i.network},
+                       {"shared_machine", i.shared_machine}};
   return object.dump(2) + "\n";
 }
 
@@ -70,7 +71,7 @@ Result<Instance> instance_from_json(const std::string& text) {
                     o.at("pid"),         o.at("init_pid"), o.at("init_start_time"),
                     o.at("enforcement"), o.at("hpc_cpus"), o.at("k8s_cpus"),
                     o.at("shared_core"), o.at("cgroup"),   o.at("bundle"),
-                    o.at("api_port"),    o.at("network")};
+                    o.at("api_port"),    o.at("network"),  o.at("shared_machine")};
   } catch (const json::exception& e) {
     return failure(fmt::format("read instance.json: {}", e.what()));
   }
@@ -135,6 +136,8 @@ struct flock whole_file() {
 bool is_busy(int error) { return error == EAGAIN || error == EACCES; }
 
 }  // namespace
+
+bool says_whose(const std::string& name) { return name == kLockName || name == kInstanceName; }
 
 Result<UniqueFd> lock_base(const std::string& base) {
   UniqueFd dir = TRY(open_base(base));

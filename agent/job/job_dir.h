@@ -27,8 +27,9 @@ struct Instance {
   bool shared_core = false;
   std::string cgroup;  // of the job; empty: none
   std::string bundle;
-  int api_port = 0;      // on the host's loopback
-  uint64_t network = 0;  // inode of the network namespace that is the node's host
+  int api_port = 0;             // on the host's loopback
+  uint64_t network = 0;         // inode of the network namespace that is the node's host
+  bool shared_machine = false;  // the job's nodes are made of this machine
 };
 
 // Inode of the caller's network namespace; 0: unknown.
@@ -52,6 +53,9 @@ struct Instance {
 
 // Refuses a state directory in which paths of sockets would be too long (unix(7)).
 [[nodiscard]] Result<void> check_path_length(const std::string& base, const std::string& job);
+
+// Is a file of this name in a job's directory what tells whose the directory is?
+[[nodiscard]] bool says_whose(const std::string& name);
 
 // Held while a job's directory is made, taken from the dead or removed, so that nobody sees half of
 // it. For moments only. Fails where the base is not the user's own.

@@ -278,7 +278,8 @@ void Members::describe(agent::StatusReply& reply) const {
 }
 
 void Members::end(std::function<void(std::vector<std::string>)> ended) {
-  constexpr std::chrono::seconds kForAnswers{10};
+  constexpr std::chrono::minutes kForAnswers{
+      3};  // a node's images are many files; a lost node answers as lost
   ending_ = true;
   patience_.cancel();
   commands_.reset();

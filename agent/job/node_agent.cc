@@ -29,12 +29,15 @@ Result<void> bind_to(const EnforcedPart& part) {
 
 Result<Prepared> prepare_root(AgentOptions& options) {
   Prepared made;
-  made.host.api_listener = TRY(services::listen_on_loopback(options.api_port));
-  options.api_port = TRY(services::port_of(made.host.api_listener));
+  std::vector<UniqueFd>& api = made.host.api_listeners;
+  api.push_back(TRY(services::listen_on_loopback(options.api_port)));
+  options.api_port = TRY(services::port_of(api.front()));
   if (options.launch.kind == launch::Kind::local)
     made.host.sockets = TRY(expose::HostSockets::keep(options.k8s.mask));
   made.launcher = TRY(launch::make_launcher(options.launch));
   if (!made.launcher) return made;
+  if (options.launch.kind == launch::Kind::local)
+    api.push_back(TRY(services::listen_on_loopback(options.api_port)));
   options.membership = {.rank = 0,
                         .size = made.launcher->size(),
                         .address = made.launcher->address(),

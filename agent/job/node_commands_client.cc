@@ -63,7 +63,9 @@ Result<int> end_of(int socket) {
   const std::optional<Packet> packet = TRY(receive_packet(socket));
   agent::NodeCommandEnd end;
   if (!packet || !end.ParseFromString(packet->data.substr(1)))
-    return failure("run the command: the agent is gone", "'conode status' tells about the job");
+    return Failure(code_failure(ECONNRESET, "run the command: the agent is gone")
+                       .value()
+                       .with_remedy("'conode status' tells about the job"));
   if (!end.failure().empty()) return failure(end.failure(), end.remedy());
   return end.exit_code();
 }

@@ -36,7 +36,8 @@ struct AgentContext {
 
 // What rank 0 takes from the host before it may have moved into a network namespace of its own.
 struct HostSide {
-  UniqueFd api_listener;  // on the loopback
+  // At one port of the loopback: the machine's and, where that is another one, the first node's.
+  std::vector<UniqueFd> api_listeners;
   expose::HostSockets sockets;
 };
 

@@ -109,20 +109,25 @@ std::string forward(const ClusterLayout& c) {
 
 std::string corefile(const ClusterLayout& c) {
   return fmt::format(R"(.:53 {{
-    bind {}
+    bind {address}
     errors
     ready 127.0.0.1:8181
-    kubernetes {} in-addr.arpa ip6.arpa {{
-        kubeconfig {} coredns@conode
+    kubernetes {domain} in-addr.arpa ip6.arpa {{
+        kubeconfig {config} coredns@conode
         pods insecure
         fallthrough in-addr.arpa ip6.arpa
         ttl 30
     }}
-{}    cache 30
+{forward}    cache 30 {{
+        disable success {domain}
+        disable denial {domain}
+    }}
     loadbalance
 }}
 )",
-                     c.node_address, c.cluster_domain, in_state("etc/coredns.conf"), forward(c));
+                     fmt::arg("address", c.node_address), fmt::arg("domain", c.cluster_domain),
+                     fmt::arg("config", in_state("etc/coredns.conf")),
+                     fmt::arg("forward", forward(c)));
 }
 
 std::string containerd_config(const ClusterLayout& c) {

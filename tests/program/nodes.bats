@@ -92,6 +92,12 @@ told"
   assert_output --partial "start 'no-such-program': No such file or directory"
 }
 
+@test "the first node reaches the API server by the same KUBECONFIG as the machine" {
+  # shellcheck disable=SC2016 # the node's shell expands it
+  run "$CONODE" run -- sh -c '"$0" kubectl get --raw /readyz' "$CONODE"
+  assert_output ok
+}
+
 @test "a node that there is not is named" {
   run -125 "$CONODE" run --node n7 -- true
   assert_output --partial 'node n7: there is no such node'

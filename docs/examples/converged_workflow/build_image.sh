@@ -109,7 +109,7 @@ try_image() { # ROOT
   unshare --user --map-root-user chroot "$1" "$python" -c 'import sys
 sys.path.insert(0, "/srv")
 import app
-app.Learner().train([({"x": 1.0, "y": 1.0, "z": 1.0}, 1.0)] * 4)' >&2 ||
+app.Learner().train([{"id": str(i), "x": 1.0, "y": 1.0, "z": 1.0, "seconds": 1.0} for i in range(5)])' >&2 ||
     fail "the service does not start from the new image" \
       "see the error above; run 'rm -r $cache' and try again if the machine was just upgraded"
 }

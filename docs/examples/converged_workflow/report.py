@@ -10,12 +10,11 @@ report.py results DIR RANKS STEPS SEED     writes results.json, results.csv and 
 
 import csv
 import json
-import os
 import pathlib
 import statistics
 import sys
 
-FIELDS = ("kind", "x", "y", "z", "atoms", "wall_seconds", "loop_seconds")
+FIELDS = ("kind", "x", "y", "z", "atoms", "wall_seconds", "loop_seconds", "id")
 
 
 def read_samples(directory):
@@ -23,7 +22,7 @@ def read_samples(directory):
         for row in csv.DictReader(file, fieldnames=FIELDS):
             integers = {name: int(row[name]) for name in ("x", "y", "z", "atoms")}
             floats = {name: float(row[name]) for name in ("wall_seconds", "loop_seconds")}
-            yield {"kind": row["kind"], **integers, **floats}
+            yield {"kind": row["kind"], **integers, **floats, "id": row["id"]}
 
 
 def cpus_of(text):
@@ -36,16 +35,19 @@ def cpus_of(text):
 
 
 def check_ranks(directory):
-    """Were all ranks of all runs inside the HPC part?"""
-    hpc, k8s = (os.environ.get(f"CONODE_JOB_{part}_CPUS", "") for part in ("HPC", "K8S"))
-    forbidden = cpus_of(k8s) - cpus_of(hpc)  # equal only on a node with a single core
+    """Were all ranks of all runs inside the HPC part of their node?"""
     with open(directory / "ranks.txt", encoding="utf-8") as file:
         ranks = [line.split() for line in file]
-    outside = [rank for rank in ranks if not cpus_of(rank[2]) <= cpus_of(hpc)]
-    on_k8s = [rank for rank in ranks if cpus_of(rank[2]) & forbidden]
+    outside, on_k8s = [], []
+    for rank in ranks:
+        cpus, hpc, k8s = map(cpus_of, rank[2:])
+        if not cpus <= hpc:
+            outside.append(rank)
+        if cpus & (k8s - hpc):  # they are equal only on a node with a single core
+            on_k8s.append(rank)
     return {
-        "hpc_cpus": hpc,
-        "k8s_cpus": k8s,
+        "hosts": sorted({rank[0] for rank in ranks}),
+        "k8s_cpus": sorted({rank[4] for rank in ranks}),
         "rank_starts_checked": len(ranks),
         "outside_hpc_part": len(outside),
         "on_k8s_cores": len(on_k8s),
@@ -85,8 +87,9 @@ def show(results):
         chosen = "  <- chosen while training" if name == results["model"] else ""
         print(f"{name:<20} {error['mae_seconds']:>7.3f} s {error['mape_percent']:>6.1f} % {r2:>8}{chosen}")
     ranks = results["partition"]
-    print(f"\n{ranks['rank_starts_checked']} MPI ranks on CPUs {', '.join(ranks['rank_masks'])}; "
-          f"{ranks['on_k8s_cores']} on cores of the Kubernetes part ({ranks['k8s_cpus']})")
+    print(f"\n{ranks['rank_starts_checked']} MPI ranks on CPUs {', '.join(ranks['rank_masks'])} of "
+          f"{', '.join(ranks['hosts'])}; {ranks['on_k8s_cores']} on cores of the Kubernetes part "
+          f"({', '.join(ranks['k8s_cpus'])})")
 
 
 def write_results(directory, ranks, steps, seed):
@@ -124,7 +127,7 @@ def write_results(directory, ranks, steps, seed):
 def main(arguments):
     if len(arguments) == 2 and arguments[0] == "samples":
         training = [s for s in read_samples(pathlib.Path(arguments[1])) if s["kind"] == "train"]
-        print(json.dumps([{**{n: s[n] for n in "xyz"}, "seconds": s["wall_seconds"]}
+        print(json.dumps([{**{n: s[n] for n in ("x", "y", "z", "id")}, "seconds": s["wall_seconds"]}
                           for s in training]))
         return 0
     if len(arguments) == 5 and arguments[0] == "results":

@@ -10,9 +10,11 @@ readonly here
 
 usage() {
   cat <<USAGE
-usage: run.sh [--short] [--k8s-cores N] [option of workflow.sh...]
+usage: run.sh [--short] [--k8s-cores N] [--nodes N | --host H...] [option of workflow.sh...]
   --short         12 runs to learn from and 4 to predict: 2 to 3 minutes on 2 cores
-  --k8s-cores N   cores for Kubernetes (default 1)
+  --k8s-cores N   cores for Kubernetes (default 1), on each node
+  --nodes N       so many nodes, made of this machine: network namespaces that share its cores
+  --host H        one node more, by ssh (repeat it); same paths there
 The program is \$CONODE, else the 'conode' on PATH, else the one built in this source tree.
 
 $("$here/workflow.sh" --help)
@@ -37,7 +39,7 @@ find_conode() {
 }
 
 main() {
-  local k8s_cores=1 options=() image
+  local k8s_cores=1 nodes=() options=() image
   while [[ $# -gt 0 ]]; do
     case $1 in
       -h | --help) usage && exit 0 ;;
@@ -46,13 +48,17 @@ main() {
         [[ $# -ge 2 ]] || fail "--k8s-cores needs a number" "see: $0 --help"
         k8s_cores=$2 && shift 2
         ;;
+      --nodes | --host)
+        [[ $# -ge 2 ]] || fail "$1 needs a value" "see: $0 --help"
+        nodes+=("$1" "$2") && shift 2
+        ;;
       *) options+=("$1") && shift ;;
     esac
   done
   CONODE=$(find_conode)
   export CONODE
   image=$("$here/build_image.sh")
-  exec "$CONODE" exec --k8s-cores "$k8s_cores" --image "$image" -- \
+  exec "$CONODE" exec --k8s-cores "$k8s_cores" "${nodes[@]}" --image "$image" -- \
     "$here/workflow.sh" "${options[@]}"
 }
 

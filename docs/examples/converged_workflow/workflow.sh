@@ -8,7 +8,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly conode=${CONODE:-conode}
-readonly service=/api/v1/namespaces/default/services/timing-model:http/proxy
+readonly namespace=/api/v1/namespaces/default
+readonly service=$namespace/services/timing-model:http/proxy
 
 runs=40
 held_out=10
@@ -102,16 +103,26 @@ explain_deployment() {
   } >&2 || true
 }
 
-# A user with a single id in the sandbox has no other to run the service as.
+# A replica on each node. A user with a single id in the sandbox has no other to run the service as.
 service_objects() {
-  if grep -qsE "^($(id -un)|$(id -u)):" /etc/subuid; then
-    cat "$here/service.yaml"
-  else
-    sed '/runAsNonRoot:/d; s/\(runAs[A-Za-z]*\): 1000/\1: 0/' "$here/service.yaml"
+  local edits="s/replicas: 1/replicas: $nodes/"
+  if ! grep -qsE "^($(id -un)|$(id -u)):" /etc/subuid; then
+    edits+='; /runAsNonRoot:/d; s/\(runAs[A-Za-z]*\): 1000/\1: 0/'
   fi
+  sed "$edits" "$here/service.yaml"
+}
+
+# The smallest number of samples that a replica knows.
+samples_known() {
+  local pod
+  for pod in $(kubectl get pods --selector app=timing-model --output jsonpath='{.items[*].metadata.name}'); do
+    kubectl get --raw "$namespace/pods/$pod:8080/proxy/metrics" ||
+      fail "GET /metrics of pod $pod failed" "see: conode kubectl logs $pod"
+  done | python3 -c 'import json, sys; print(min(json.loads(line)["samples"] for line in sys.stdin))'
 }
 
 deploy() {
+  nodes=$(kubectl get nodes --output name | wc -l)
   service_objects | kubectl apply -f - >/dev/null ||
     fail "the cluster did not take service.yaml" "see the error above, and: conode status"
   if ! kubectl rollout status deployment/timing-model --timeout 180s >/dev/null; then
@@ -122,9 +133,9 @@ deploy() {
   kubectl wait endpointslice --selector kubernetes.io/service-name=timing-model \
     --for jsonpath='{.endpoints[0].conditions.ready}'=true --timeout 30s >/dev/null ||
     fail "the Service has no endpoint" "see: conode kubectl get endpointslices,pods"
-  samples_before=$(get /metrics | python3 -c 'import json, sys; print(json.load(sys.stdin)["samples"])')
-  say "the service answers from pod $(kubectl get pods --selector app=timing-model \
-    --output jsonpath='{.items[0].metadata.name}'), CPUs $CONODE_JOB_K8S_CPUS"
+  samples_before=$(samples_known)
+  say "the service answers; its replicas are on $(kubectl get pods --selector app=timing-model \
+    --output jsonpath='{.items[*].spec.nodeName}'), CPUs $CONODE_JOB_K8S_CPUS"
 }
 
 # CPUs of a list such as 0-3,8, one a line.
@@ -140,15 +151,25 @@ count_cores() {
   done | sort -u | wc -l
 }
 
+# On a job of several nodes conode has written down how many cores each has for MPI.
+count_ranks() {
+  local hosts=${OMPI_MCA_orte_default_hostfile:-}
+  if [[ -n $hosts ]]; then
+    awk -F 'slots=' '{ sum += $2 } END { print sum }' "$hosts"
+  else
+    count_cores
+  fi
+}
+
 prepare_mpi() {
-  ranks=$(count_cores)
+  ranks=$(count_ranks)
   launch=(mpirun -n "$ranks")
   if [[ -n ${HWLOC_XMLFILE:-} ]]; then
     launch+=(--map-by core --bind-to core) # hwloc shows Open MPI the HPC part only
   else
     launch+=(--bind-to none --oversubscribe) # the part's own mask holds the ranks
   fi
-  say "LAMMPS runs with $ranks rank(s) on CPUs $CONODE_JOB_HPC_CPUS"
+  say "LAMMPS runs with $ranks rank(s) on $nodes node(s), here on CPUs $CONODE_JOB_HPC_CPUS"
 }
 
 random_size() {
@@ -158,8 +179,8 @@ random_size() {
   z=$((min_size + RANDOM % span))
 }
 
-# Runs LAMMPS for $x $y $z; sets $seconds, its wall time with mpirun's own.
-simulate() { # KIND
+# Runs LAMMPS for $x $y $z; sets $seconds, its wall time with mpirun's own, and $id.
+simulate() { # KIND NUMBER
   local begin end log=$output/lammps.log loop
   begin=${EPOCHREALTIME/[^0-9]/}
   "${launch[@]}" "$here/rank.sh" "$output/ranks.txt" lmp -in "$here/in.melt" -log "$log" \
@@ -172,28 +193,31 @@ simulate() { # KIND
   loop=$(awk '/^Loop time of/ { print $4 }' "$log")
   [[ -n $loop ]] || fail "LAMMPS did not end its run for $x x $y x $z" "see $log"
   seconds=$(awk -v us="$((end - begin))" 'BEGIN { printf "%.4f", us / 1e6 }')
-  printf '%s,%s,%s,%s,%s,%s,%s\n' "$1" "$x" "$y" "$z" "$((4 * x * y * z))" "$seconds" "$loop" \
-    >>"$output/samples.csv"
+  id=$started-$1-$2
+  printf '%s,%s,%s,%s,%s,%s,%s,%s\n' "$1" "$x" "$y" "$z" "$((4 * x * y * z))" "$seconds" "$loop" \
+    "$id" >>"$output/samples.csv"
 }
 
 train() {
   local i
   for ((i = 1; i <= runs; i++)); do
     random_size
-    simulate train
-    post /train "{\"x\": $x, \"y\": $y, \"z\": $z, \"seconds\": $seconds}" >/dev/null
+    simulate train "$i"
+    post /train "{\"id\": \"$id\", \"x\": $x, \"y\": $y, \"z\": $z, \"seconds\": $seconds}" >/dev/null
     say "$(printf 'run %*d/%d  %2d x %2d x %2d  %6d atoms  %7.2f s' ${#runs} "$i" "$runs" \
       "$x" "$y" "$z" $((4 * x * y * z)) "$seconds")"
   done
 }
 
-# The service keeps its samples in memory: after a restart of its pod it gets them again.
+# The replicas keep their samples in memory; what one has missed it gets again.
 complete_samples() {
   local known
-  known=$(get /metrics | python3 -c 'import json, sys; print(json.load(sys.stdin)["samples"])')
+  known=$(samples_known)
   if ((known < samples_before + runs)); then
-    say "the service lost samples (its pod was restarted): it knows $known; sending all again"
+    say "a replica has lost samples (its pod was restarted): it knows $known; sending all again"
     post /train "$(python3 "$here/report.py" samples "$output")" >/dev/null
+  else
+    say "each of $nodes replica(s) knows all $known samples"
   fi
 }
 
@@ -207,7 +231,7 @@ predict() {
   post /predict "[$list]" >"$output/predictions.json" # before any of them is measured
   for ((i = 0; i < held_out; i++)); do
     read -r x y z <<<"${sizes[i]}"
-    simulate held_out
+    simulate held_out "$((i + 1))"
     say "$(printf 'held out %*d/%d  %2d x %2d x %2d  %6d atoms  %7.2f s' ${#held_out} \
       $((i + 1)) "$held_out" "$x" "$y" "$z" $((4 * x * y * z)) "$seconds")"
   done
