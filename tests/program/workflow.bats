@@ -16,6 +16,7 @@ setup() {
     skip "the service's image cannot be made here: $(tail -n 1 "$BATS_TEST_TMPDIR/image")"
   results=$BATS_TEST_TMPDIR/results
   run --separate-stderr "$example/run.sh" --nodes 3 --runs 4 --held-out 2 --max-size 9 --steps 20 --output "$results"
+  # shellcheck disable=SC2154 # run sets it
   echo "$stderr"
   assert_success
   assert_line --regexp 'its replicas are on n[012] n[012] n[012], CPUs '
