@@ -1,28 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 // conode image import|list|remove|build
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "agent/base/file.h"
 #include "agent/bundle/oci_layout.h"
 #include "agent/cli/session.h"
 #include "agent/cli/verbs.h"
 #include "agent/containerd/containerd.h"
+#include "agent/job/node_commands.h"
+#include "agent/job/rpc_server.h"
 
 namespace conode::cli {
 namespace {
 
 using nlohmann::json;
 
-Result<containerd::ContainerdClient> client(Session& session) {
+Result<job::FoundJob> job_of(Session& session) {
   config::Config config;
   if (!session.load(&config)) return failure("read the configuration");
-  const job::FoundJob job = TRY(running_job(config));
+  return running_job(config);
+}
+
+containerd::ContainerdClient client(const job::FoundJob& job) {
   return containerd::ContainerdClient(job.path + "/run/containerd.sock");
+}
+
+// Each node has a containerd of its own: `conode image ...` there, with nothing but its errors.
+Result<void> on_other_nodes(const job::FoundJob& job, std::vector<std::string> words) {
+  if (job.instance->rank != 0) return {};
+  const agent::StatusReply status = TRY(job::request_status(job.path + "/agent.sock"));
+  const UniqueFd null = TRY(open_at(AT_FDCWD, "/dev/null", O_RDWR));
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  words.insert(words.begin(), {program.string(), "image"});
+  for (const agent::Node& node : status.nodes()) {
+    if (node.state() == "lost" || node.state() == "awaited") continue;
+    const int code = TRY(
+        job::run_on_node(job.path, node.rank(), words, {null.get(), null.get(), STDERR_FILENO}));
+    if (code != 0)
+      return failure(fmt::format("image {} on node n{}: exit code {}", words[2], node.rank(), code),
+                     "what node n" + std::to_string(node.rank()) + " said is above");
+  }
+  return {};
 }
 
 std::function<void(const containerd::ImportProgress&)> progress(const Session& session) {
@@ -34,7 +61,8 @@ std::function<void(const containerd::ImportProgress&)> progress(const Session& s
 }
 
 Result<void> import(Session& session, const std::string& source, const std::string& name) {
-  containerd::ContainerdClient to = TRY(client(session));
+  const job::FoundJob job = TRY(job_of(session));
+  containerd::ContainerdClient to = client(job);
   containerd::ImportOptions options;
   options.name = name;
   options.on_progress = progress(session);
@@ -45,11 +73,13 @@ Result<void> import(Session& session, const std::string& source, const std::stri
       fmt::print("{}  {}  {} MiB\n", image.name, image.digest.substr(0, 19), image.size >> 20U);
   }
   if (session.json) fmt::print("{}\n", all.dump());
-  return {};
+  std::vector<std::string> words{"import", source};
+  if (!name.empty()) words.insert(words.end(), {"--name", name});
+  return on_other_nodes(job, words);
 }
 
 Result<void> list(Session& session) {
-  containerd::ContainerdClient from = TRY(client(session));
+  containerd::ContainerdClient from = client(TRY(job_of(session)));
   json all = json::array();
   for (const auto& image : TRY(from.images())) {
     all.push_back({{"name", image.name}, {"digest", image.digest}, {"pinned", image.pinned}});
@@ -60,11 +90,11 @@ Result<void> list(Session& session) {
 }
 
 Result<void> remove(Session& session, const std::string& name) {
-  containerd::ContainerdClient from = TRY(client(session));
-  if (!TRY(from.remove_image(image::complete_name(name))))
+  const job::FoundJob job = TRY(job_of(session));
+  if (!TRY(client(job).remove_image(image::complete_name(name))))
     return failure(fmt::format("remove image '{}': there is none of that name", name),
                    "'conode image list' shows the complete names");
-  return {};
+  return on_other_nodes(job, {"remove", name});
 }
 
 Result<void> build(const std::string& root, const image::ImageConfig& config,

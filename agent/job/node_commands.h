@@ -4,6 +4,7 @@
 // system.
 #pragma once
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <list>
@@ -56,10 +57,11 @@ class NodeCommands {
   std::list<Connection> connections_;
 };
 
-// The other side: runs `argv` in the HPC part of the node with this process's environment,
-// directory and standard input and outputs; signals of ours go to it. Blocks; the result is its
-// exit code.
+// The other side: runs `argv` in the HPC part of the node with this process's environment and
+// directory, and with `standard` as its standard input, output and error; signals of ours go to
+// it. Blocks; the result is its exit code.
 [[nodiscard]] Result<int> run_on_node(const std::string& job_path, uint32_t rank,
-                                      const std::vector<std::string>& argv);
+                                      const std::vector<std::string>& argv,
+                                      const std::array<int, 3>& standard = {0, 1, 2});
 
 }  // namespace conode::job

@@ -73,11 +73,11 @@ Result<int> end_of(int socket) {
 }  // namespace
 
 Result<int> run_on_node(const std::string& job_path, uint32_t rank,
-                        const std::vector<std::string>& argv) {
+                        const std::vector<std::string>& argv, const std::array<int, 3>& standard) {
   const UniqueFd socket = TRY(connect_to(job_path + kNodeCommandsSocket));
   const UniqueFd request = TRY(request_file(rank, argv));
   const UniqueFd signals = TRY(catch_signals());
-  TRY(send_packet(socket.get(), "R", {request.get(), 0, 1, 2}));
+  TRY(send_packet(socket.get(), "R", {request.get(), standard[0], standard[1], standard[2]}));
   std::array<pollfd, 2> wanted{{{socket.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}}};
   for (;;) {
     if (::poll(wanted.data(), wanted.size(), -1) < 0 && errno != EINTR)

@@ -127,6 +127,21 @@ told"
   wait_gone "$pid"
 }
 
+@test "an image that is imported, or removed, is so on every node" {
+  run "$CONODE" image import "$(busybox_archive)" --name imported-later
+  assert_success
+  for job in local local.n1 local.n2; do
+    run "$CONODE" image list --job $job
+    assert_line --partial imported-later
+  done
+  run "$CONODE" image remove imported-later
+  assert_success
+  for job in local local.n1 local.n2; do
+    run "$CONODE" image list --job $job
+    refute_line --partial imported-later
+  done
+}
+
 @test "mpirun uses the cores of all nodes, and nothing but those" {
   # shellcheck disable=SC2016 # the ranks' shells expand it
   run "$CONODE" run -- mpirun -n 3 sh -c \
