@@ -34,7 +34,8 @@ prepare_tests() {
   if has_tier program; then install_bundle "$(make_bundle dev)"; fi
   if $all; then
     build_preset asan conode_tests
-    trees+=(asan)
+    build_preset tsan conode_tests
+    trees+=(asan tsan)
   fi
 }
 
