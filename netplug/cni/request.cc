@@ -37,11 +37,11 @@ bool is_container_id(std::string_view id) {
   return !id.empty() && is_alphanumeric(id.front()) && std::all_of(id.begin(), id.end(), allowed);
 }
 
-// The kernel's dev_valid_name().
+// The kernel's dev_valid_name(); no byte that would end it early as a path.
 bool is_interface_name(std::string_view name) {
   constexpr size_t kLongest = 15;
   const auto forbidden = [](char c) {
-    return c == '/' || c == ':' || std::isspace(static_cast<unsigned char>(c)) != 0;
+    return c == '/' || c == ':' || c == '\0' || std::isspace(static_cast<unsigned char>(c)) != 0;
   };
   return !name.empty() && name.size() <= kLongest && name != "." && name != ".." &&
          std::none_of(name.begin(), name.end(), forbidden);

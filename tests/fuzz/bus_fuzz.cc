@@ -2,8 +2,7 @@
 // libFuzzer target of what comes from the network to the bus: envelopes inside the tunnel, sealed
 // and unsealed datagrams of the rendezvous. Whatever the bytes, decoding comes back; what is
 // accepted reads back the same, and what an agent knows of its subtree stays sound.
-//   cmake -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DCONODE_FUZZ=ON
-//         -DCONODE_SANITIZE=address,undefined
+//   cmake --preset fuzz && cmake --build --preset fuzz
 //   build/fuzz/tests/bus_fuzz -max_total_time=60
 #include <cstdint>
 #include <cstdio>

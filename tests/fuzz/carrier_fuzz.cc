@@ -2,8 +2,7 @@
 // libFuzzer target of everything that a carrier reads from a network: handshakes, records and
 // datagrams. The first byte chooses the reader and whether the bytes are made authentic first, as a
 // node of the job that is out of its mind would.
-//   cmake -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DCONODE_FUZZ=ON
-//         -DCONODE_SANITIZE=address,undefined
+//   cmake --preset fuzz && cmake --build --preset fuzz
 //   build/fuzz/tests/carrier_fuzz -max_total_time=60
 #include <algorithm>
 #include <cstdlib>

@@ -3,8 +3,7 @@
 // variables (verb, container, interface, network namespace, between tabs), the rest is standard
 // input. Whatever the bytes, there is an answer, and what is accepted is safe to use as a file's, a
 // link's and an nftables element's name.
-//   cmake -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DCONODE_FUZZ=ON
-//         -DCONODE_SANITIZE=address,undefined
+//   cmake --preset fuzz && cmake --build --preset fuzz
 //   build/fuzz/tests/cni_fuzz -max_total_time=60 corpus tests/fuzz/cni_corpus
 #include <cstdint>
 #include <cstdio>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // libFuzzer target of the configuration file's loader. Whatever the bytes, load_text() comes back;
 // what it accepts is valid, survives the wire, and reads back from to_yaml() to the same.
-//   cmake -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DCONODE_FUZZ=ON
-//         -DCONODE_SANITIZE=address,undefined
+//   cmake --preset fuzz && cmake --build --preset fuzz
 //   build/fuzz/tests/config_fuzz -max_total_time=60 corpus tests/fuzz/config_corpus
 #include <google/protobuf/util/message_differencer.h>
 
