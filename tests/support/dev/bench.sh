@@ -3,7 +3,7 @@
 # `./dev bench`: the release build against the floor, both from the same bundle; some by programs of
 # the tests' build.
 
-declare -rA bench_programs=([cni]=cni_bench [net]=net_relay_bench [scale]=bus_bench)
+declare -rA bench_programs=([cni]=cni_bench [net]=net_relay_bench [scale]=bus_bench [vxlan]=net_vxlan_bench)
 
 verb_bench() {
   local code=0 name

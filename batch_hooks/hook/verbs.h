@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs of conode-hook: each adds its subcommands and options to the parser, and runs after it.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "agent/base/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace conode::hook {
+
+// What a verb wants done, empty where it was not called.
+using Run = std::function<Result<void>()>;
+
+// conode-hook vxlan up|down
+void add_vxlan(CLI::App& app, Run& run);
+
+}  // namespace conode::hook
