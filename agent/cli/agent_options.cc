@@ -17,6 +17,7 @@
 #include "agent/cli/session.h"
 #include "agent/egress/resolvers.h"
 #include "agent/job/cleanup.h"
+#include "agent/job/vxlan_ways.h"
 #include "agent/launch/launcher.h"
 #include "netplug/uplink/tun.h"
 
@@ -171,6 +172,33 @@ Result<std::vector<std::string>> dns_upstreams(const config::Config& config,
   return egress::upstreams(egress::resolvers_of(file.value_or("")));
 }
 
+// The kernel's VXLAN of the job, if it is wanted and root has made one. It also says how large
+// pods' packets may be. `job`: the batch system's, the same on all nodes.
+Result<void> set_uplink(job::AgentOptions& o, const config::Config& config,
+                        const std::string& job) {
+  o.uplink = static_cast<job::UplinkChoice>(config.network().uplink());
+  if (o.membership.size < 2) o.uplink = job::UplinkChoice::automatic;
+  const bool local = o.launch.kind == launch::Kind::local;  // hosts that no root knows
+  if (o.membership.size < 2 || o.uplink == job::UplinkChoice::relay) return {};
+  if (local && o.uplink == job::UplinkChoice::vxlan)
+    return failure("use the uplink 'vxlan': launcher 'local' makes hosts of its own",
+                   "choose --uplink relay");
+  if (local) return {};
+  const Result<VxlanEnd> vxlan = job::find_vxlan(job, o.membership, o.layout);
+  if (vxlan) {
+    o.vxlan_job = job;
+    o.layout.pod_mtu = std::min(o.layout.pod_mtu, vxlan->mtu);
+    return {};
+  }
+  if (o.uplink == job::UplinkChoice::vxlan)
+    return tl::make_unexpected(Error(vxlan.error())
+                                   .with_remedy("as root, on every node: 'conode-hook vxlan up', "
+                                                "see conode-hook(8); or choose --uplink relay"));
+  if (!vxlan.error().is(std::errc::no_such_file_or_directory))
+    log::warning("{}; the relay is used", vxlan.error().message());
+  return {};
+}
+
 // What this node gives: bundle, plan, level.
 Result<void> set_node(job::AgentOptions& o, const config::Config& config) {
   const bundle::Bundle bundle = TRY(usable_bundle(config));
@@ -196,6 +224,7 @@ std::string config_of_others(const config::Config& config, const std::string& bu
   others.clear_allocation();
   others.mutable_network()->clear_address();
   if (local) others.mutable_network()->set_egress(config::Egress::NONE);
+  if (local) others.mutable_network()->set_uplink(config::Network::RELAY);
   others.set_bundle(bundle_dir);
   return others.SerializeAsString();
 }
@@ -219,6 +248,7 @@ Result<job::AgentOptions> agent_options(const config::Config& config,
   o.launch = launch_options(config);
   o.membership.size = o.launch.nodes;
   TRY(set_node(o, config));
+  TRY(set_uplink(o, config, o.job));
   o.config = config_of_others(config, o.bundle_dir, o.launch.kind == launch::Kind::local);
   o.api_port = static_cast<uint16_t>(config.kubernetes().api_port());
   o.expose_address = config.network().expose_address();
@@ -245,6 +275,7 @@ Result<job::AgentOptions> agent_options(const agent::Ticket& ticket) {
   TRY(job::sweep(o.state_base, o.libexec_dir, o.job));
   set_common(o, config);
   TRY(set_node(o, config));
+  TRY(set_uplink(o, config, ticket.job()));
   o.images_awaited = ticket.images();
   return o;
 }

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/egress/attendant.h"
 
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,25 +9,17 @@
 #include <csignal>
 
 #include "agent/base/file.h"
+#include "agent/sandbox/enter.h"
 #include "netplug/link/egress_link.h"
 
 namespace conode::egress {
 namespace {
 
-Result<void> enter(const std::string& pid) {
-  // Both before the first change: afterwards the paths are another user's.
-  const UniqueFd user = TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/ns/user", pid), O_RDONLY));
-  const UniqueFd net = TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/ns/net", pid), O_RDONLY));
-  if (::setns(user.get(), CLONE_NEWUSER) != 0) return errno_failure("enter the user namespace");
-  if (::setns(net.get(), CLONE_NEWNET) != 0) return errno_failure("enter the network namespace");
-  return {};
-}
-
 Result<void> set_up(const std::vector<std::string>& arguments) {
   constexpr std::chrono::seconds kPatience{10};
   constexpr size_t kFixed = 3;
   if (arguments.size() < kFixed) return code_failure(EINVAL, "read the arguments");
-  TRY(enter(arguments[0]));
+  TRY(sandbox::enter_network(arguments[0]));
   return set_up_egress({.node_address = arguments[1],
                         .pod_prefix = arguments[2],
                         .inside = {arguments.begin() + kFixed, arguments.end()}},

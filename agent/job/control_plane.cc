@@ -85,7 +85,7 @@ Result<void> ControlPlane::begin() {
 
 Result<void> ControlPlane::sandbox_up(std::vector<UniqueFd> tun) {
   if (!members_) return {};
-  uplink_ = TRY(Uplink::start(context_.options, std::move(tun)));
+  uplink_ = TRY(Uplink::start(context_.options, std::move(tun), context_.link->sandbox().pid()));
   members_->set_carrier(uplink_->endpoint());
   return uplink_->set_peers(members_->carriers());
 }

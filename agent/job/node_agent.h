@@ -49,6 +49,9 @@ struct Membership {
 // A node that does not come, or is lost.
 enum class MissingNode : uint8_t { fail, wait, go_on };
 
+// What carries the traffic between nodes.
+enum class UplinkChoice : uint8_t { automatic, vxlan, relay };
+
 struct AgentOptions {
   std::string job;  // of rank r > 0: "<job>.n<r>"
   Membership membership;
@@ -69,6 +72,8 @@ struct AgentOptions {
   EnforcedPart k8s;
   std::string hpc_topology_xml;  // for HWLOC_XMLFILE; empty: none
   int mtu = 1500;
+  UplinkChoice uplink = UplinkChoice::automatic;
+  std::string vxlan_job;  // root has made a VXLAN for the job of that name; empty: none to use
   bool carrier_udp = false;
   bool encrypt = false;
   kubernetes::ClusterLayout layout;

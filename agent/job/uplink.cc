@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "agent/base/log.h"
 #include "agent/bus/keys.h"
 #include "netplug/uplink/relay.h"
 
@@ -12,7 +13,9 @@ namespace conode::job {
 namespace {
 
 constexpr int kNodeLength = 32;
-constexpr int kPodsLength = 24;  // kubernetes::node_pod_prefix()
+// Of endpoint().
+constexpr const char* kNoRelay = "-";
+constexpr const char* kWithVxlan = " vxlan";
 
 std::vector<int> cpus_of(const cpu_set_t& mask) {
   std::vector<int> cpus;
@@ -30,11 +33,29 @@ std::string secret_of_carriers(const bus::Secret& secret) {
 
 int relay_queues(const AgentOptions& options) {
   constexpr int kMost = 4;
+  if (options.uplink == UplinkChoice::vxlan) return 0;
   return std::clamp(CPU_COUNT(&options.k8s.mask), 1, kMost);
 }
 
+Uplink::Uplink(const AgentOptions& options)
+    : rank_(options.membership.rank), size_(options.membership.size), endpoint_(kNoRelay) {}
+
+Uplink::~Uplink() = default;
+
 Result<std::unique_ptr<Uplink>> Uplink::start(const AgentOptions& options,
-                                              std::vector<UniqueFd> tun) {
+                                              std::vector<UniqueFd> tun, pid_t sandbox) {
+  std::unique_ptr<Uplink> uplink(new Uplink(options));
+  if (!tun.empty()) TRY(uplink->start_relay(options, std::move(tun)));
+  if (!options.vxlan_job.empty()) {
+    Result<void> started = uplink->start_vxlan(options, sandbox);
+    if (!started && options.uplink == UplinkChoice::vxlan)
+      return tl::make_unexpected(std::move(started).error());
+    if (!started) log::warning("{}; the relay has its traffic", started.error().message());
+  }
+  return uplink;
+}
+
+Result<void> Uplink::start_relay(const AgentOptions& options, std::vector<UniqueFd> tun) {
   const Membership& own = options.membership;
   RelayOptions relay;
   relay.tun = std::move(tun);
@@ -47,32 +68,41 @@ Result<std::unique_ptr<Uplink>> Uplink::start(const AgentOptions& options,
   relay.carrier = options.carrier_udp ? CarrierKind::udp : CarrierKind::tcp;
   relay.encryption = options.encrypt ? RelayEncryption::aes_gcm : RelayEncryption::none;
   relay.cpus = cpus_of(options.k8s.mask);
-  auto started = TRY(Relay::start(std::move(relay)));
-  std::unique_ptr<Uplink> uplink(new Uplink(own, std::move(started)));
-  uplink->kind_ = fmt::format("relay over {}{}", options.carrier_udp ? "UDP" : "TCP",
-                              options.encrypt ? ", encrypted" : "");
-  return uplink;
-}
-
-Uplink::Uplink(const Membership& own, std::unique_ptr<Relay> relay)
-    : rank_(own.rank),
-      size_(own.size),
-      relay_(std::move(relay)),
-      endpoint_(fmt::format("{}:{}", own.address, relay_->port())) {}
-
-Uplink::~Uplink() = default;
-
-Result<void> Uplink::set_peers(const std::map<uint32_t, std::string>& endpoints) {
-  for (const auto& [rank, endpoint] : endpoints)
-    if (rank != rank_) TRY(relay_->set_peer({rank, endpoint}));
+  relay_ = TRY(Relay::start(std::move(relay)));
+  endpoint_ = fmt::format("{}:{}", own.address, relay_->port());
+  kind_ = fmt::format("relay over {}{}", options.carrier_udp ? "UDP" : "TCP",
+                      options.encrypt ? ", encrypted" : "");
   return {};
 }
 
-std::string Uplink::describe() const {
+Result<void> Uplink::start_vxlan(const AgentOptions& options, pid_t sandbox) {
+  vxlan_ = TRY(VxlanWays::start(options, sandbox));
+  endpoint_ += kWithVxlan;
+  return {};
+}
+
+Result<void> Uplink::set_peers(const std::map<uint32_t, std::string>& endpoints) {
+  for (const auto& [rank, endpoint] : endpoints) {
+    if (rank == rank_) continue;
+    const std::string carrier = endpoint.substr(0, endpoint.find(' '));
+    if (relay_ && carrier != kNoRelay) TRY(relay_->set_peer({rank, carrier}));
+    if (vxlan_ && endpoint.ends_with(kWithVxlan)) TRY(vxlan_->add(rank));
+  }
+  return {};
+}
+
+std::string Uplink::describe_relay() const {
   const RelayStatus status = relay_->status();
   const auto connected = std::count_if(status.peers.begin(), status.peers.end(),
                                        [](const RelayPeerStatus& p) { return p.sessions > 0; });
   return fmt::format("{}, {} of {} nodes reached", kind_, connected, size_ - 1);
+}
+
+std::string Uplink::describe() const {
+  if (!vxlan_) return describe_relay();
+  const std::string vxlan = fmt::format("vxlan to {} of {} nodes", vxlan_->nodes(), size_ - 1);
+  if (!relay_ || vxlan_->nodes() + 1 == size_) return vxlan;
+  return vxlan + "; " + describe_relay();
 }
 
 }  // namespace conode::job

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// This node's way to the others: the relay, as the agent uses it. On the loop's thread.
+// This node's way to the others, as the agent uses it: the relay, and to the nodes that have an end
+// of the job's VXLAN, like this one, that. On the loop's thread.
 #pragma once
 
 #include <map>
@@ -10,6 +11,7 @@
 #include "agent/base/result.h"
 #include "agent/base/unique_fd.h"
 #include "agent/job/node_agent.h"
+#include "agent/job/vxlan_ways.h"
 
 namespace conode {
 class Relay;
@@ -17,27 +19,34 @@ class Relay;
 
 namespace conode::job {
 
-// Queues of the relay's TUN device: a thread pair each. One core cannot keep more than one busy.
+// Queues of the relay's TUN device: a thread pair each; 0: no relay. One core cannot keep more than
+// one busy.
 [[nodiscard]] int relay_queues(const AgentOptions& options);
 
 class Uplink {
  public:
+  // `tun`: empty where there is to be no relay. `sandbox`: its pid.
   [[nodiscard]] static Result<std::unique_ptr<Uplink>> start(const AgentOptions& options,
-                                                             std::vector<UniqueFd> tun);
+                                                             std::vector<UniqueFd> tun,
+                                                             pid_t sandbox);
   ~Uplink();
 
-  // Where the other nodes find it: "192.0.2.7:40123".
+  // Where the other nodes find it: "192.0.2.7:40123", then " vxlan" if it is up; "-" for no relay.
   [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
   [[nodiscard]] Result<void> set_peers(const std::map<uint32_t, std::string>& endpoints);
-  // "relay over TCP, 2 of 2 nodes reached"
+  // "vxlan to 1 of 2 nodes; relay over TCP, 2 of 2 nodes reached"
   [[nodiscard]] std::string describe() const;
 
  private:
-  Uplink(const Membership& own, std::unique_ptr<Relay> relay);
+  explicit Uplink(const AgentOptions& options);
+  [[nodiscard]] Result<void> start_relay(const AgentOptions& options, std::vector<UniqueFd> tun);
+  [[nodiscard]] Result<void> start_vxlan(const AgentOptions& options, pid_t sandbox);
+  [[nodiscard]] std::string describe_relay() const;
 
   uint32_t rank_;
   uint32_t size_;
-  std::unique_ptr<Relay> relay_;
+  std::unique_ptr<Relay> relay_;      // null: none
+  std::unique_ptr<VxlanWays> vxlan_;  // null: none
   std::string endpoint_;
   std::string kind_;  // "relay over TCP"
 };

@@ -75,7 +75,7 @@ class Worker final : public Role {
 
 Result<void> Worker::sandbox_up(std::vector<UniqueFd> tun) {
   const Membership& own = context_.options.membership;
-  uplink_ = TRY(Uplink::start(context_.options, std::move(tun)));
+  uplink_ = TRY(Uplink::start(context_.options, std::move(tun), context_.link->sandbox().pid()));
   bus_context_ =
       TRY(bus::Context::create(context_.loop.get_executor(), *own.secret, {.size = own.size}));
   bus::BusOptions options{.rank = own.rank,

@@ -26,6 +26,7 @@
 #include "agent/sandbox/affinity_guard.h"
 #include "agent/sandbox/init_mounts.h"
 #include "agent/sandbox/protocol.h"
+#include "agent/sandbox/vxlan_attendant.h"
 #include "netplug/link/sandbox_network.h"
 #include "netplug/uplink/tun.h"
 
@@ -237,7 +238,7 @@ int main_loop() {
 }  // namespace conode::sandbox
 
 // `conode-init` is the init; `conode-init remove PATH` is rm -rf as the namespace's root;
-// `conode-init egress ...` see attendant.h.
+// `conode-init egress ...` see agent/egress/attendant.h, `vxlan ...` see vxlan_attendant.h.
 int main(int argc, char** argv) {
   // Not the user's mask: processes of other ids have to pass through directories made here.
   ::umask(022);
@@ -245,6 +246,8 @@ int main(int argc, char** argv) {
     if (argc == 3 && std::string_view(argv[1]) == "remove") return conode::sandbox::remove(argv[2]);
     if (argc > 2 && std::string_view(argv[1]) == "egress")
       return conode::egress::attend({argv + 2, argv + argc});
+    if (argc > 2 && std::string_view(argv[1]) == "vxlan")
+      return conode::sandbox::attend_vxlan({argv + 2, argv + argc});
     return conode::sandbox::main_loop();
   } catch (const std::exception&) {
     return 70;  // EX_SOFTWARE: out of memory or a malformed setting

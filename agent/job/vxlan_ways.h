@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways to the other nodes over the job's kernel VXLAN, where root has made one on this host
+// (conode-hook, netplug/vxlan): has the sandbox handed its end, and sends the nodes' traffic there.
+// What belongs to a node that is not reached that way stays the relay's. On the loop's thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "agent/base/process.h"
+#include "agent/base/result.h"
+#include "agent/job/node_agent.h"
+#include "netplug/vxlan/handover.h"
+
+namespace conode::job {
+
+// The VXLAN of the job on this host. Fails, saying why, where there is none, or one for other nodes
+// or addresses than the job's. Blocks for milliseconds.
+[[nodiscard]] Result<VxlanEnd> find_vxlan(const std::string& job, const Membership& own,
+                                          const kubernetes::ClusterLayout& layout);
+
+class VxlanWays {
+ public:
+  // `sandbox`: its pid. Blocks for some milliseconds. The link is up when it returns.
+  [[nodiscard]] static Result<std::unique_ptr<VxlanWays>> start(const AgentOptions& options,
+                                                                pid_t sandbox);
+  // That node's end is up, too.
+  [[nodiscard]] Result<void> add(uint32_t rank);
+  [[nodiscard]] size_t nodes() const { return ranks_.size(); }
+
+ private:
+  VxlanWays(Process attendant, UniqueFd orders)
+      : attendant_(std::move(attendant)), orders_(std::move(orders)) {}
+
+  Process attendant_;
+  UniqueFd orders_;
+  std::set<uint32_t> ranks_;
+};
+
+}  // namespace conode::job

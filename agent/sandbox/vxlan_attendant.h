@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// `conode-init vxlan`: enters the sandbox's user and network namespaces, sets up the link that the
+// job's keeper has handed over, and says so; then it makes ways over it to the other nodes, as
+// their ranks come in lines on standard input, until that ends. Single-threaded.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace conode::sandbox {
+
+// What it writes to standard output when the link is up. Anything else is what went wrong.
+inline constexpr const char* kVxlanUp = "up\n";
+
+// `arguments`: the sandbox's pid, the node's rank, prefixes of nodes and of pods. Returns the exit
+// code. Later failures are lines on standard error.
+[[nodiscard]] int attend_vxlan(const std::vector<std::string>& arguments);
+
+}  // namespace conode::sandbox
