@@ -5,8 +5,7 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
-
+#include <cstdlib>
 #include <memory>
 
 namespace conode::log {
@@ -31,8 +30,8 @@ class PriorityFlag : public spdlog::custom_flag_formatter {
 spdlog::sink_ptr standard_error() {
   auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  formatter->add_flag<PriorityFlag>('*').set_pattern(terminal ? "conode: %v" : "%*conode: %v");
+  const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;  // systemd.exec(5)
+  formatter->add_flag<PriorityFlag>('*').set_pattern(journal ? "%*conode: %v" : "conode: %v");
   sink->set_formatter(std::move(formatter));
   return sink;
 }

@@ -30,13 +30,24 @@ int tell_audit(const Session& session, const std::string& job, double seconds,
   return left.empty() ? 0 : kFailed;
 }
 
+// The other nodes too, where they are on this machine.
+std::vector<std::string> audit_all(const std::string& base, const std::string& libexec,
+                                   const job::FoundJob& job) {
+  std::vector<std::string> left = job::audit(job);
+  if (!job.instance || !job.instance->shared_machine) return left;
+  job::wait_for_agent(job);  // it does the same
+  for (const std::string& line : job::end_nodes_of(base, job.job, libexec)) left.push_back(line);
+  return left;
+}
+
 Result<int> sweep_dead(const Session& session, const std::string& base, const job::FoundJob& job) {
   const auto begun = std::chrono::steady_clock::now();
   const std::string libexec = TRY(libexec_dir());
   job::SweepReport swept = TRY(job::sweep(base, libexec, job.job));
   if (!swept.failures.empty()) return tl::make_unexpected(std::move(swept.failures.front()));
+  const std::vector<std::string> left = audit_all(base, libexec, job);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-  return tell_audit(session, job.job, took.count(), job::audit(job));
+  return tell_audit(session, job.job, took.count(), left);
 }
 
 Result<int> down(const Session& session, const config::Config& config) {
@@ -45,7 +56,8 @@ Result<int> down(const Session& session, const config::Config& config) {
   const agent::DownReply reply = TRY(job::request_down(job.path + "/agent.sock"));
   // Ours, after the agent's own: it looks at the agent's end too.
   std::vector<std::string> left(reply.left().begin(), reply.left().end());
-  for (const std::string& line : job::audit(job)) left.push_back(line);
+  const std::string libexec = TRY(libexec_dir());
+  for (const std::string& line : audit_all(state_base(config), libexec, job)) left.push_back(line);
   return tell_audit(session, job.job, reply.seconds(), left);
 }
 

@@ -37,12 +37,17 @@ bool Session::load(config::Config* config) {
 int report(const Session& session, const Error& error, int code) {
   if (session.json) {
     const nlohmann::json line = {{"error", error.message()}, {"remedy", error.remedy}};
-    fmt::print(stderr, "{}\n", line.dump());
+    tell(stderr, line.dump() + "\n");
     return code;
   }
-  fmt::print(stderr, "conode: {}\n", error.message());
-  if (!error.remedy.empty()) fmt::print(stderr, "  what to do: {}\n", error.remedy);
+  tell(stderr, fmt::format("conode: {}\n", error.message()));
+  if (!error.remedy.empty()) tell(stderr, fmt::format("  what to do: {}\n", error.remedy));
   return code;
+}
+
+void tell(std::FILE* stream, const std::string& text) {
+  (void)std::fputs(text.c_str(), stream);
+  (void)std::fflush(stream);
 }
 
 std::string state_base(const config::Config& config) {

@@ -2,6 +2,7 @@
 // What all verbs share: the configuration, the choice of the job, how results and errors are told.
 #pragma once
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,10 @@ struct Session {
 
 // Prints "conode: <message>" and the remedy (or one JSON line) to standard error; returns `code`.
 int report(const Session& session, const Error& error, int code = kFailed);
+
+// Writes `text` where somebody may no longer listen: that is no reason to end a job (fmt::print
+// throws).
+void tell(std::FILE* stream, const std::string& text);
 
 // Where this user's jobs are.
 [[nodiscard]] std::string state_base(const config::Config& config);

@@ -29,10 +29,9 @@ std::string to_line(const job::Progress& p) {
 
 void print_progress(const Session& session, const job::Progress& p) {
   if (session.json)
-    fmt::print("{}\n", to_line(p));
+    tell(stdout, to_line(p) + "\n");
   else
-    fmt::print(stderr, "conode: {:6.2f} s  {}\n", p.seconds, p.phase);
-  std::fflush(stdout);
+    tell(stderr, fmt::format("conode: {:6.2f} s  {}\n", p.seconds, p.phase));
 }
 
 int conclude(const Session& session, const Result<job::Outcome>& outcome, int own_failure) {

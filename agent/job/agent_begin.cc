@@ -165,7 +165,7 @@ void NodeAgent::watch_deadline() {
     fail(Error{{},
                fmt::format("the cluster was not ready within {} s; still waiting for: {}",
                            options_.ready_within.count(), waiting_for()),
-               "read 'conode logs', or allow more with --ready-timeout"},
+               "look at what is above, or allow more with --ready-timeout"},
          Event::failed);
   });
 }

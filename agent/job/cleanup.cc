@@ -176,6 +176,41 @@ std::vector<std::string> audit(const FoundJob& job) {
   return left;
 }
 
+namespace {
+
+// "job.n3"
+bool is_node_of(const std::string& name, const std::string& job) {
+  const std::string prefix = job + ".n";
+  return name.size() > prefix.size() && name.starts_with(prefix) &&
+         name.find_first_not_of("0123456789", prefix.size()) == std::string::npos;
+}
+
+}  // namespace
+
+void wait_for_agent(const FoundJob& job) {
+  constexpr int kPatience = 20000;  // ms
+  if (!job.alive || !job.instance) return;
+  const UniqueFd agent(static_cast<int>(::syscall(SYS_pidfd_open, job.instance->pid, 0)));
+  pollfd ended{agent.get(), POLLIN, 0};
+  if (agent) (void)::poll(&ended, 1, kPatience);
+}
+
+std::vector<std::string> end_nodes_of(const std::string& base, const std::string& job,
+                                      const std::string& libexec_dir) {
+  std::vector<std::string> left;
+  const Result<std::vector<FoundJob>> found = find_jobs(base);
+  if (!found) return {found.error().message()};
+  for (const FoundJob& node : *found) {
+    if (!is_node_of(node.job, job)) continue;
+    wait_for_agent(node);
+    const Result<SweepReport> swept = sweep(base, libexec_dir, node.job);
+    if (!swept) left.push_back(swept.error().message());
+    for (const std::string& line : audit(node))
+      left.push_back(fmt::format("'{}': {}", node.job, line));
+  }
+  return left;
+}
+
 Result<SweepReport> sweep(const std::string& base, const std::string& libexec_dir,
                           const std::string& only) {
   constexpr std::chrono::milliseconds kGrace{1000};

@@ -28,6 +28,14 @@ inline constexpr const char* kPartVariable = "CONODE_PART";
 // What is left of a job, one line each ("process 4711 'sleep' ..."); empty: nothing.
 [[nodiscard]] std::vector<std::string> audit(const FoundJob& job);
 
+// Until the agent that was alive has ended, 20 s at most.
+void wait_for_agent(const FoundJob& job);
+
+// For a job whose nodes were made of this machine, after its own end: waits for the agents of the
+// other nodes, which notice it within seconds, removes what dead ones have left, and audits that.
+[[nodiscard]] std::vector<std::string> end_nodes_of(const std::string& base, const std::string& job,
+                                                    const std::string& libexec_dir);
+
 struct SweepReport {
   std::vector<std::string> removed;  // jobs
   std::vector<std::string> alive;    // jobs left alone

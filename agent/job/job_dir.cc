@@ -250,7 +250,9 @@ std::optional<uint64_t> process_start_time(int pid) {
   if (!stat) return std::nullopt;
   // Fields are counted behind the command's closing parenthesis: it may hold anything.
   size_t at = stat->rfind(')');
-  if (at == std::string::npos) return std::nullopt;
+  if (at == std::string::npos || stat->size() < at + 3) return std::nullopt;
+  const char state = (*stat)[at + 2];
+  if (state == 'Z' || state == 'X') return std::nullopt;  // whoever has to reap it takes his time
   constexpr int kFieldsToSkip = 20;
   for (int i = 0; i < kFieldsToSkip && at != std::string::npos; ++i) at = stat->find(' ', at + 1);
   if (at == std::string::npos) return std::nullopt;

@@ -209,17 +209,25 @@ void Members::import_everywhere(const std::string& image) {
   (void)bus_->broadcast(image_message(image));
 }
 
+// mpirun shall not look for it.
+void Members::lose(uint32_t rank) {
+  lost_.insert(rank);
+  if (const Result<void> written = write_host_file(); !written)
+    log::warning("{}", written.error().message());
+}
+
 void Members::on_agent_ended(uint32_t rank, const std::string& how) {
   if (ending_ || lost_.contains(rank)) return;
   constexpr int kLines = 3;
   const std::string log =
       read_file(fmt::format("{}/log/agent.n{}.log", state_dir_, rank)).value_or("");
-  lost_.insert(rank);
+  lose(rank);
   lacks(rank, fmt::format("its agent {}: {}", how, services::last_lines(log, kLines)));
 }
 
 void Members::on_lost(uint32_t rank, const std::string& reason) {
-  if (ending_ || !lost_.insert(rank).second) return;
+  if (ending_ || lost_.contains(rank)) return;
+  lose(rank);
   lacks(rank, "it is lost: " + reason);
 }
 
@@ -292,6 +300,11 @@ void Members::end(std::function<void(std::vector<std::string>)> ended) {
     for (const uint32_t rank : result.missing.ranks())
       if (!lost_.contains(rank))
         left.push_back(fmt::format("{}: its agent did not answer", name(rank)));
+    // On this machine others look (end_nodes_of).
+    for (const uint32_t rank : lost_)
+      if (options_.launch.kind != launch::Kind::local)
+        left.push_back(
+            fmt::format("{}: lost, so not audited: run 'conode sweep' there", name(rank)));
     constexpr std::chrono::seconds kForProcesses{5};
     bus_->stop("the job is over");
     agents_.when_all_ended(kForProcesses,

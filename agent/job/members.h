@@ -63,6 +63,7 @@ class Members {
   [[nodiscard]] Result<void> start_agents(const std::string& home_cgroup);
   void on_event(const bus::Event& event);
   void on_joined(const bus::Joined& joined);
+  void lose(uint32_t rank);
   void on_agent_ended(uint32_t rank, const std::string& how);
   void on_lost(uint32_t rank, const std::string& reason);
   void on_patience_over();

@@ -6,9 +6,11 @@
 #include <sched.h>
 
 #include <csignal>
+#include <tuple>
 
 #include "agent/base/file.h"
 #include "agent/job/agent_impl.h"
+#include "agent/job/cleanup.h"
 #include "agent/services/forwarder.h"
 
 namespace conode::job {
@@ -64,10 +66,16 @@ Result<Outcome> run_agent(AgentOptions options) {
     TRY(remove_tree(dir.path()));
     return tl::make_unexpected(std::move(prepared).error());
   }
+  const auto [kind, base, job, libexec] =
+      std::tuple(options.launch.kind, options.state_base, options.job, options.libexec_dir);
   NodeAgent node(std::move(options), std::move(dir), std::move(prepared->host),
                  std::move(prepared->launcher));
   if (Result<void> begun = node.begin(); !begun) return node.abandon(std::move(begun).error());
-  return node.run();
+  Result<Outcome> outcome = node.run();
+  if (outcome && kind == launch::Kind::local)
+    for (std::string& line : end_nodes_of(base, job, libexec))
+      outcome->left.push_back(std::move(line));
+  return outcome;
 }
 
 }  // namespace conode::job

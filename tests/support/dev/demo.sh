@@ -20,7 +20,7 @@ verb_demo() {
     code=$?
   if [ -d "$session_tmp/results" ]; then
     take_results "$session_tmp/results" "$build/demo"
-    say "its results are in $build/demo"
+    say "its results, and the plot prediction.png, are in $build/demo"
   fi
   return $code
 }
