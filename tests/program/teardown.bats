@@ -232,6 +232,6 @@ SH
 @test "whoever reads exec's messages goes: the command goes on to its end" {
   "$CONODE" exec --k8s-cores 1 -- sh -c "echo done > $BATS_TEST_TMPDIR/done" 2>&1 | head -n 1
   run cat "$BATS_TEST_TMPDIR/done"
-  assert_output done
+  assert_output 'done'
   assert_nothing_left
 }
