@@ -11,8 +11,11 @@ namespace conode {
 
 Result<TempDir> TempDir::create(const std::string& prefix) {
   const char* parent = std::getenv("TMPDIR");
-  std::string path =
-      fmt::format("{}/{}.XXXXXX", parent != nullptr && *parent != '\0' ? parent : "/tmp", prefix);
+  return create_in(parent != nullptr && *parent != '\0' ? parent : "/tmp", prefix);
+}
+
+Result<TempDir> TempDir::create_in(const std::string& parent, const std::string& prefix) {
+  std::string path = fmt::format("{}/{}.XXXXXX", parent, prefix);
   if (::mkdtemp(path.data()) == nullptr)
     return errno_failure(fmt::format("create directory '{}'", path));
   return TempDir(std::move(path));

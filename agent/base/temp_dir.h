@@ -12,6 +12,8 @@ class TempDir {
  public:
   // Below $TMPDIR or /tmp: `PREFIX.XXXXXX`.
   [[nodiscard]] static Result<TempDir> create(const std::string& prefix = "conode");
+  [[nodiscard]] static Result<TempDir> create_in(const std::string& parent,
+                                                 const std::string& prefix = "conode");
   TempDir(TempDir&& other) noexcept : path_(std::exchange(other.path_, {})) {}
   TempDir& operator=(TempDir&&) = delete;
   TempDir(const TempDir&) = delete;

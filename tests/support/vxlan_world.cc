@@ -23,6 +23,8 @@
 namespace conode::test {
 namespace {
 
+constexpr const char* kRunDir = "/run";
+
 struct Pipe {
   UniqueFd out;
   UniqueFd in;
@@ -89,6 +91,9 @@ Result<void> become_root_of_hosts() {
   if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) return errno_failure("make namespaces");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return errno_failure("make the mount tree private");
+  // All users can reach a keeper in /run, which they cannot in a $TMPDIR of mode 0700.
+  if (::mount("tmpfs", kRunDir, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") != 0)
+    return errno_failure(fmt::format("mount a tmpfs at '{}'", kRunDir));
   return {};
 }
 
@@ -177,7 +182,7 @@ Result<std::string> VxlanHost::rules() const {
 }
 
 Result<VxlanWorld> VxlanWorld::create(uint32_t hosts) {
-  VxlanWorld made(TRY(TempDir::create("conode-vxlan")));
+  VxlanWorld made(TRY(TempDir::create_in(kRunDir)));
   if (::chmod(made.dir_.path().c_str(), 0755) != 0) return errno_failure("open the directory");
   const Netns fabric = TRY(Netns::current());
   Socket socket = TRY(Socket::open());
