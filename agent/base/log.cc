@@ -3,6 +3,7 @@
 
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/ringbuffer_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <cstdlib>
@@ -36,8 +37,21 @@ spdlog::sink_ptr standard_error() {
   return sink;
 }
 
+constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%e %l %v";
+
+constexpr size_t kRemembered = 100;  // lines
+
+std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt> memory() {
+  static const auto sink = [] {
+    auto made = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(kRemembered);
+    made->set_pattern(kPattern);
+    return made;
+  }();
+  return sink;
+}
+
 spdlog::logger& logger() {
-  static spdlog::logger instance("conode", standard_error());
+  static spdlog::logger instance("conode", {standard_error(), memory()});
   return instance;
 }
 
@@ -64,13 +78,15 @@ bool enabled(Level level) { return logger().should_log(to_spdlog(level)); }
 void add_file(const std::string& path) {
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
-    sink->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+    sink->set_pattern(kPattern);
     logger().sinks().push_back(std::move(sink));
     logger().flush_on(spdlog::level::info);
   } catch (const spdlog::spdlog_ex& e) {
     warning("open log '{}': {}, ignoring", path, e.what());
   }
 }
+
+std::vector<std::string> recent() { return memory()->last_formatted(); }
 
 void write(Level level, std::string_view message) { logger().log(to_spdlog(level), message); }
 

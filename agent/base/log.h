@@ -8,6 +8,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace conode::log {
 
@@ -17,6 +18,8 @@ void set_level(Level level);
 [[nodiscard]] bool enabled(Level level);
 // Everything that is logged also goes, with a time stamp, to `path` (the agent's own log).
 void add_file(const std::string& path);
+// The latest lines of all, with time stamps: what is left to tell once the file is removed.
+[[nodiscard]] std::vector<std::string> recent();
 void write(Level level, std::string_view message);
 
 template <typename... Args>

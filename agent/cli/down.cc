@@ -82,7 +82,7 @@ Result<int> run_sweep(const Session& session, const config::Config& config) {
 
 void call(Session& session, Result<int> (*verb)(const Session&, const config::Config&)) {
   config::Config config;
-  if (!session.load(&config)) return;
+  if (!session.load_for_job(&config)) return;
   const Result<int> code = verb(session, config);
   session.exit_code = code ? *code : report(session, code.error());
 }

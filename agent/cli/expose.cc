@@ -116,7 +116,7 @@ void add_expose(CLI::App& app, Session& session) {
   verb->add_flag("--close", options->close, "Close what 'conode expose' has opened");
   verb->callback([&session, options] {
     config::Config config;
-    if (!session.load(&config)) return;
+    if (!session.load_for_job(&config)) return;
     const Result<void> done = expose(session, *options, config);
     if (!done) session.exit_code = report(session, done.error());
   });

@@ -25,7 +25,7 @@ using nlohmann::json;
 
 Result<job::FoundJob> job_of(Session& session) {
   config::Config config;
-  if (!session.load(&config)) return failure("read the configuration");
+  if (!session.load_for_job(&config)) return failure("read the configuration");
   return running_job(config);
 }
 
@@ -81,6 +81,7 @@ Result<void> import(Session& session, const std::string& source, const std::stri
 Result<void> list(Session& session) {
   containerd::ContainerdClient from = client(TRY(job_of(session)));
   json all = json::array();
+  if (!session.json) fmt::print("{:<60} {}\n", "IMAGE", "DIGEST");
   for (const auto& image : TRY(from.images())) {
     all.push_back({{"name", image.name}, {"digest", image.digest}, {"pinned", image.pinned}});
     if (!session.json) fmt::print("{:<60} {}\n", image.name, image.digest.substr(0, 19));

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -62,6 +63,10 @@ Result<void> follow(const std::string& path, LogOutput& output) {
   for (;;) {
     for (ssize_t n = 0; (n = ::read(file.get(), buffer.data(), buffer.size())) > 0;)
       TRY(output.add({buffer.data(), static_cast<size_t>(n)}));
+    // Rotated: it begins again.
+    struct stat now {};
+    if (::fstat(file.get(), &now) == 0 && now.st_size < ::lseek(file.get(), 0, SEEK_CUR))
+      (void)::lseek(file.get(), 0, SEEK_SET);
     if (!exists(path)) return {};  // the job ended
     if (::read(changes.get(), buffer.data(), buffer.size()) < 0 && errno != EINTR)
       return errno_failure(fmt::format("follow '{}'", path));
@@ -69,8 +74,10 @@ Result<void> follow(const std::string& path, LogOutput& output) {
 }
 
 Result<void> list_logs(const std::string& dir, bool json) {
+  constexpr std::string_view kSuffix = ".log";
   std::vector<std::string> names = TRY(list_dir(dir));
-  for (std::string& name : names) name.resize(name.rfind('.'));
+  std::erase_if(names, [&](const std::string& name) { return !name.ends_with(kSuffix); });
+  for (std::string& name : names) name.resize(name.size() - kSuffix.size());
   if (json) {
     fmt::print("{}\n", nlohmann::json(names).dump());
   } else {
@@ -105,7 +112,7 @@ void add_logs(CLI::App& app, Session& session) {
   verb->add_flag("-f,--follow", options->follow, "Go on with what is added");
   verb->callback([&session, options] {
     config::Config config;
-    if (!session.load(&config)) return;
+    if (!session.load_for_job(&config)) return;
     const Result<void> done = logs(*options, session.json, config);
     if (!done) session.exit_code = report(session, done.error());
   });

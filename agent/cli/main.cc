@@ -10,11 +10,20 @@
 
 namespace {
 
+std::string wrong_usage(const CLI::App* app, const CLI::Error& error) {
+  std::string verb;
+  for (const CLI::App* sub : app->get_subcommands()) verb = " " + sub->get_name();
+  return fmt::format("conode: {}\n  what to do: 'conode{} --help' tells what is understood\n",
+                     error.what(), verb);
+}
+
 int run(int argc, char** argv) {
   conode::cli::Session session;
   CLI::App app("Kubernetes beside MPI in one batch allocation, without root", "conode");
   app.require_subcommand(1);
   app.fallthrough(false);
+  app.failure_message(wrong_usage);
+  app.set_version_flag("--version", "conode " CONODE_VERSION);
   app.footer("Every verb has --help. Manual: man conode.");
   app.add_option("--config", session.config_file, "Configuration file (YAML)");
   for (const auto add : {conode::cli::add_exec, conode::cli::add_up, conode::cli::add_down,

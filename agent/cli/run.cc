@@ -62,7 +62,7 @@ Result<int> run_in_part(const Session& session, const config::Config& config,
 
 void run(Session& session, const std::string& node, const std::vector<std::string>& command) {
   config::Config config;
-  if (!session.load(&config)) return;
+  if (!session.load_for_job(&config)) return;
   const Result<int> code = run_in_part(session, config, node, command);
   session.exit_code = code ? *code : report(session, code.error(), kOwnFailure);
 }
@@ -71,7 +71,7 @@ void run(Session& session, const std::string& node, const std::vector<std::strin
 void rsh(Session& session, const std::string& node, const std::string& line) {
   constexpr int kConnectionLost = 255;
   config::Config config;
-  if (!session.load(&config)) return;
+  if (!session.load_for_job(&config)) return;
   const Result<int> code = run_in_part(session, config, node, {"/bin/sh", "-c", line});
   if (code)
     session.exit_code = *code;
@@ -89,7 +89,7 @@ std::string shell_quoted(const std::string& text) {
 
 void print_environment(Session& session) {
   config::Config config;
-  if (!session.load(&config)) return;
+  if (!session.load_for_job(&config)) return;
   const Result<job::FoundJob> job = running_job(config);
   if (!job) {
     session.exit_code = report(session, job.error());
@@ -106,7 +106,7 @@ void print_environment(Session& session) {
 
 void run_kubectl(Session& session, const std::vector<std::string>& arguments) {
   config::Config config;
-  if (!session.load(&config)) return;
+  if (!session.load_for_job(&config)) return;
   const Result<job::FoundJob> job = running_job(config);
   if (!job) {
     session.exit_code = report(session, job.error());

@@ -24,14 +24,28 @@ std::string from_environment(const char* name) {
 
 }  // namespace
 
-bool Session::load(config::Config* config) {
+bool Session::load_where(config::Config* config,
+                         const std::function<bool(const config::Problem&)>& matters) {
   config::LoadResult loaded = config::load(flags, config_file);
-  for (const config::Problem& problem : loaded.problems)
-    report(*this, Error{{}, config::to_string(problem), problem.remedy}, kUsage);
-  if (!loaded.problems.empty()) exit_code = kUsage;
+  bool usable = true;
+  for (const config::Problem& problem : loaded.problems) {
+    report(*this, Error{{}, config::to_string(problem), problem.remedy});
+    if (matters(problem)) usable = false;
+  }
+  if (!usable) exit_code = kUsage;
   *config = std::move(loaded.config);
   log::set_level(static_cast<log::Level>(config->log().level()));
-  return loaded.problems.empty();
+  return usable;
+}
+
+bool Session::load(config::Config* config) {
+  return load_where(config, [](const config::Problem& /*any*/) { return true; });
+}
+
+bool Session::load_for_job(config::Config* config) {
+  return load_where(config, [](const config::Problem& problem) {
+    return problem.key.empty() || problem.key == "job" || problem.key == "state_dir";
+  });
 }
 
 int report(const Session& session, const Error& error, int code) {
@@ -100,7 +114,7 @@ Result<job::FoundJob> chosen_job(const config::Config& config) {
                    names.empty() ? "start one with 'conode up' or 'conode exec -- COMMAND'"
                                  : fmt::format("there is: {}", names));
   return failure(fmt::format("find a job: {} in '{}'", jobs.size(), base),
-                 fmt::format("name one with --job: {}", names));
+                 fmt::format("name one with --job or in CONODE_JOB: {}", names));
 }
 
 Result<job::FoundJob> running_job(const config::Config& config) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,13 @@ struct Session {
 
   // The effective configuration; prints every problem and returns false otherwise.
   [[nodiscard]] bool load(config::Config* config);
+  // As load, for what only has to find a job: false only where it cannot know which. How a job is
+  // looked at or ended does not depend on a line about its cores.
+  [[nodiscard]] bool load_for_job(config::Config* config);
+
+ private:
+  [[nodiscard]] bool load_where(config::Config* config,
+                                const std::function<bool(const config::Problem&)>& matters);
 };
 
 // Prints "conode: <message>" and the remedy (or one JSON line) to standard error; returns `code`.

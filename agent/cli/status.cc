@@ -33,6 +33,7 @@ void print_text(const agent::StatusReply& s) {
              s.subordinate_ids() ? "own and subordinate" : "own only (no subordinate ids)");
   fmt::print("  uplink      {}\n", s.uplink());
   fmt::print("  egress      {}\n", s.egress());
+  if (!s.nodes().empty()) fmt::print("  node n0     this one: the control plane\n");
   for (const agent::Node& node : s.nodes())
     fmt::print("  node {:<7}{}: {}{}\n", node.name(), node.host(), node.state(),
                node.trouble().empty() ? "" : "; " + node.trouble());
@@ -45,27 +46,21 @@ void print_text(const agent::StatusReply& s) {
                service.restarts(), service.ready_after());
 }
 
-void print_bad_ends(const agent::StatusReply& s,
-                    const std::vector<containerd::Container>& containers) {
+void print_bad_ends(const agent::StatusReply& s) {
   if (s.container_ends().empty()) return;
   fmt::print("\n{:<10}{:<60}{}\n", "ENDED", "CONTAINER", "HOW");
   for (const agent::ContainerEnd& end : s.container_ends()) {
-    std::string name = end.container();
-    for (const containerd::Container& c : containers)
-      if (c.id == name) name = fmt::format("{}/{} {}", c.pod_namespace, c.pod_name, c.name);
-    fmt::print("{:%H:%M:%S}  {:<60}{}\n", fmt::localtime(static_cast<time_t>(end.time())), name,
-               end.what());
+    fmt::print("{:%H:%M:%S}  {:<60}{}\n", fmt::localtime(static_cast<time_t>(end.time())),
+               end.name().empty() ? end.container() : end.name(), end.what());
   }
 }
 
-void print_containers(const agent::StatusReply& s,
-                      const std::vector<containerd::Container>& containers) {
+void print_containers(const std::vector<containerd::Container>& containers) {
   if (containers.empty()) return;
   fmt::print("\n{:<34}{:<26}{:<12}{:>8}\n", "POD", "CONTAINER", "STATE", "PID");
   for (const auto& c : containers)
     fmt::print("{:<34}{:<26}{:<12}{:>8}\n", c.pod_namespace + "/" + c.pod_name,
                c.sandbox ? "(sandbox)" : c.name, to_string(c.status), c.pid);
-  print_bad_ends(s, containers);
 }
 
 // The reply as Protobuf's JSON, with this node's containers beside it.
@@ -99,7 +94,8 @@ Result<void> status(const Session& session, const config::Config& config) {
     return {};
   }
   print_text(reply);
-  print_containers(reply, containers);
+  print_containers(containers);
+  print_bad_ends(reply);
   return {};
 }
 
@@ -111,7 +107,7 @@ void add_status(CLI::App& app, Session& session) {
   add_json_flag(*verb, session);
   verb->callback([&session] {
     config::Config config;
-    if (!session.load(&config)) return;
+    if (!session.load_for_job(&config)) return;
     const Result<void> done = status(session, config);
     if (!done) session.exit_code = report(session, done.error());
   });

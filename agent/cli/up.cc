@@ -30,12 +30,15 @@ std::string to_line(const job::Progress& p) {
 void print_progress(const Session& session, const job::Progress& p) {
   if (session.json)
     tell(stdout, to_line(p) + "\n");
-  else
+  else if (log::enabled(log::Level::info))
     tell(stderr, fmt::format("conode: {:6.2f} s  {}\n", p.seconds, p.phase));
 }
 
-int conclude(const Session& session, const Result<job::Outcome>& outcome, int own_failure) {
+int conclude(const Session& session, const std::string& job, const Result<job::Outcome>& outcome,
+             int own_failure) {
   if (!outcome) return report(session, outcome.error(), own_failure);
+  if (outcome->left.empty() && !session.json && log::enabled(log::Level::info))
+    tell(stderr, fmt::format("conode: job '{}' has ended; audit: nothing is left\n", job));
   for (const std::string& line : outcome->left)
     report(session, Error{{}, "audit: left behind: " + line, "'conode sweep' tries again"});
   if (outcome->failure) {
@@ -45,13 +48,33 @@ int conclude(const Session& session, const Result<job::Outcome>& outcome, int ow
   return outcome->exit_code;
 }
 
+volatile std::sig_atomic_t interrupted = 0;
+
+// read(2) ends with EINTR then.
+void watch_interruption() {
+  struct sigaction action {};
+  action.sa_handler = [](int number) { interrupted = number; };
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction now {};
+    if (::sigaction(number, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
+      (void)::sigaction(number, &action, nullptr);
+  }
+}
+
 // What the agent in the background tells `conode up` over their pipe: progress lines, then how it
 // ended, if it ended before it was ready.
-void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job) {
+void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job, pid_t agent) {
   std::string text;
   std::array<char, 4096> buffer{};
   for (ssize_t n = 0; (n = ::read(pipe.get(), buffer.data(), buffer.size())) != 0;) {
-    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINTR) {
+      if (interrupted != 0) {
+        tell(stderr, fmt::format("conode: interrupted; removing job '{}'\n", job));
+        session.exit_code = 128 + interrupted;
+        (void)::kill(agent, SIGTERM);
+      }
+      continue;
+    }
     if (n < 0) break;
     text.append(buffer.data(), static_cast<size_t>(n));
     for (size_t end = 0; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1)) {
@@ -65,9 +88,10 @@ void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job
           line.value("phase", ""), line.value("seconds", 0.0), {}, {}, line.value("ready", false)};
       print_progress(session, p);
       if (!p.ready) continue;
-      if (!session.json)
-        fmt::print(stderr, "conode: job '{}' is ready; eval \"$(conode env)\" sets KUBECONFIG\n",
-                   job);
+      if (!session.json && log::enabled(log::Level::info))
+        tell(stderr,
+             fmt::format("conode: job '{}' is ready; eval \"$(conode env)\" sets KUBECONFIG\n",
+                         job));
       return;
     }
   }
@@ -75,6 +99,19 @@ void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job
     session.exit_code = report(session, Error{{},
                                               "the agent ended before the cluster was ready",
                                               "'conode sweep', then 'conode up' again"});
+}
+
+// The state directory and its logs go with the job. Why it ended before anybody ended it stands
+// where `conode up` was called, as a batch system's output does.
+void leave_report(const std::string& job, const Error& failure) {
+  std::string text = fmt::format("conode: job '{}' has ended: {}\n", job, failure.message());
+  if (!failure.remedy.empty()) text += fmt::format("  what to do: {}\n", failure.remedy);
+  text += "\nthe agent's log:\n";
+  for (const std::string& line : log::recent()) text += line;
+  const Result<UniqueFd> file =
+      open_at(AT_FDCWD, fmt::format("conode-{}.log", job),
+              O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (file) (void)write_all(file->get(), text, "report");
 }
 
 // The agent's process: off the terminal, its last words go to the pipe.
@@ -86,17 +123,21 @@ void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job
   for (const std::string& name : list_dir("/proc/self/fd").value_or(std::vector<std::string>{}))
     if (const int fd = std::stoi(name); fd > 2 && fd != pipe) ::close(fd);
   // Who waits for us may be interrupted: then nobody wants the cluster.
-  options.progress = [pipe, told = true](const job::Progress& p) mutable {
+  bool ready = false;
+  options.progress = [pipe, told = true, &ready](const job::Progress& p) mutable {
     if (told && !write_all(pipe, to_line(p) + "\n", "progress")) {
       told = false;
       ::kill(::getpid(), SIGTERM);
     }
     if (p.ready) told = false;
+    ready = ready || p.ready;
   };
+  const std::string job = options.job;
   const Result<job::Outcome> outcome = job::run_agent(std::move(options));
   const Error* failure = !outcome           ? &outcome.error()
                          : outcome->failure ? &*outcome->failure
                                             : nullptr;
+  if (failure != nullptr && ready) leave_report(job, *failure);
   if (failure != nullptr)
     (void)write_all(
         pipe, json({{"error", failure->message()}, {"remedy", failure->remedy}}).dump() + "\n",
@@ -123,7 +164,8 @@ void up(Session& session, job::AgentOptions options) {
     run_in_background(std::move(options), write_end.get());
   }
   write_end.reset();
-  follow_agent(session, read_end, job);
+  watch_interruption();
+  follow_agent(session, read_end, job, pid);
 }
 
 void with_options(Session& session, const std::vector<std::string>& command, int own_failure) {
@@ -141,7 +183,8 @@ void with_options(Session& session, const std::vector<std::string>& command, int
   if (command.empty()) return up(session, std::move(*options));
   options->workload = command;
   options->progress = [&session](const job::Progress& p) { print_progress(session, p); };
-  session.exit_code = conclude(session, job::run_agent(std::move(*options)), own_failure);
+  const std::string job = options->job;
+  session.exit_code = conclude(session, job, job::run_agent(std::move(*options)), own_failure);
 }
 
 }  // namespace

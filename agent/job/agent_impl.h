@@ -20,6 +20,7 @@
 #include "agent/job/enforcement.h"
 #include "agent/job/job_dir.h"
 #include "agent/job/life_cycle.h"
+#include "agent/job/log_rotation.h"
 #include "agent/job/node_agent.h"
 #include "agent/job/orphans.h"
 #include "agent/job/role.h"
@@ -91,7 +92,8 @@ class NodeAgent {
   AgentContext context_;
   std::unique_ptr<Role> role_;
   std::unique_ptr<Workload> workload_;
-  std::unique_ptr<egress::Egress> egress_;  // from the sandbox's start to the job's end
+  std::optional<LogRotation> log_rotation_;  // while it runs
+  std::unique_ptr<egress::Egress> egress_;   // from the sandbox's start to the job's end
   Orphans orphans_;
   std::unique_ptr<RpcServer> rpc_;
   std::promise<agent::DownReply> cleaned_;

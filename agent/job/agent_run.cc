@@ -64,6 +64,7 @@ void NodeAgent::perform(Action action) {
       return start_services();
     case Action::announce: {
       deadline_.cancel();
+      log_rotation_.emplace(loop_, dir_.path() + "/log");
       Progress last{"ready", seconds_since(options_.since), {}, {}, true};
       if (options_.progress) options_.progress(last);
       role_->announce();
@@ -77,6 +78,7 @@ void NodeAgent::perform(Action action) {
     case Action::stop:
       stop_requested_ = std::chrono::steady_clock::now();
       deadline_.cancel();
+      log_rotation_.reset();
       egress_.reset();
       role_->begin_end();
       // The loop goes on meanwhile: it answers Status.

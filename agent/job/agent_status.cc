@@ -39,6 +39,7 @@ agent::StatusReply NodeAgent::status() const {
   for (const BadEnd& end : containers_.bad_ends()) {
     agent::ContainerEnd& out = *reply.add_container_ends();
     out.set_container(end.container);
+    out.set_name(end.name);
     out.set_what(end.what);
     out.set_time(std::chrono::duration<double>(end.time.time_since_epoch()).count());
   }

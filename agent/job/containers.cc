@@ -22,6 +22,14 @@ std::string bad_end(const containerd::Event& event) {
   return fmt::format("exit code {}", exited->exit_code);
 }
 
+std::string name_of(const std::string& socket, const std::string& container) {
+  const auto all = containerd::ContainerdClient(socket).containers();
+  if (!all) return {};
+  for (const containerd::Container& c : *all)
+    if (c.id == container) return fmt::format("{}/{} {}", c.pod_namespace, c.pod_name, c.name);
+  return {};
+}
+
 }  // namespace
 
 Containers::Containers(asio::io_context& loop, std::string socket, Handlers handlers)
@@ -40,7 +48,9 @@ void Containers::on_ready() {
   for (const std::string& source : std::exchange(queued_, {})) begin_import(source);
   if (events_) return;  // it subscribes again by itself
   events_ = containerd::ContainerdClient(socket_).events([this](const containerd::Event& event) {
-    asio::post(loop_, [this, event] { on_event(event); });
+    // Now: Kubernetes removes what has ended.
+    const std::string name = bad_end(event).empty() ? "" : name_of(socket_, event.container);
+    asio::post(loop_, [this, event, name] { on_event(event, name); });
   });
 }
 
@@ -55,7 +65,7 @@ void Containers::begin_import(const std::string& source) {
   });
 }
 
-void Containers::on_event(const containerd::Event& event) {
+void Containers::on_event(const containerd::Event& event, const std::string& name) {
   constexpr size_t kRemembered = 32;
   // A pod's pause container is always killed.
   if (const auto* created = std::get_if<containerd::ContainerCreated>(&event.what);
@@ -66,7 +76,7 @@ void Containers::on_event(const containerd::Event& event) {
   if (pauses_.contains(event.container)) return;
   const std::string what = bad_end(event);
   if (what.empty()) return;
-  bad_ends_.push_back({event.container, event.time, what});
+  bad_ends_.push_back({event.container, name, event.time, what});
   if (bad_ends_.size() > kRemembered) bad_ends_.pop_front();
 }
 

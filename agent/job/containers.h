@@ -20,6 +20,7 @@ namespace conode::job {
 
 struct BadEnd {
   std::string container;  // id
+  std::string name;       // "namespace/pod container"; empty: not known
   std::chrono::system_clock::time_point time;
   std::string what;  // "out of memory", "exit code 3"
 };
@@ -45,7 +46,7 @@ class Containers {
 
  private:
   void begin_import(const std::string& source);
-  void on_event(const containerd::Event& event);
+  void on_event(const containerd::Event& event, const std::string& name);
 
   boost::asio::io_context& loop_;
   std::string socket_;

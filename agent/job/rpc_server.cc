@@ -56,22 +56,29 @@ Result<std::unique_ptr<RpcServer>> RpcServer::listen(const std::string& socket_p
 
 namespace {
 
+constexpr std::chrono::seconds kForAnAnswer{10};
+// Files of many images take their time.
+constexpr std::chrono::minutes kForTheEnd{5};
+
 template <typename Request, typename Reply>
 Result<Reply> call(const std::string& socket_path, const char* what,
                    grpc::Status (agent::Agent::Stub::*method)(grpc::ClientContext*, const Request&,
                                                               Reply*),
-                   const Request& request = {}) {
-  constexpr std::chrono::seconds kPatience{60};
-  const auto stub = agent::Agent::NewStub(
-      grpc::CreateChannel("unix:" + socket_path, grpc::InsecureChannelCredentials()));
+                   const Request& request = {}, std::chrono::seconds patience = kForAnAnswer) {
+  constexpr int kConnectWithinMs = 5000;  // a stopped process has a socket that takes connections
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectWithinMs);
+  const auto stub = agent::Agent::NewStub(grpc::CreateCustomChannel(
+      "unix:" + socket_path, grpc::InsecureChannelCredentials(), arguments));
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  context.set_deadline(std::chrono::system_clock::now() + patience);
   Reply reply;
   const grpc::Status status = (stub.get()->*method)(&context, request, &reply);
   if (!status.ok())
     return failure(fmt::format("{}: the agent at '{}' does not answer: {}", what, socket_path,
                                status.error_message()),
-                   "'conode sweep' removes what a dead agent left");
+                   "is it stopped (SIGSTOP), or does it hang? 'conode sweep' removes everything of "
+                   "an agent that was killed");
   return reply;
 }
 
@@ -84,7 +91,7 @@ Result<agent::StatusReply> request_status(const std::string& socket_path) {
 
 Result<agent::DownReply> request_down(const std::string& socket_path) {
   return call<agent::DownRequest, agent::DownReply>(socket_path, "end the job",
-                                                    &agent::Agent::Stub::Down);
+                                                    &agent::Agent::Stub::Down, {}, kForTheEnd);
 }
 
 Result<agent::ExposeReply> request_expose(const std::string& socket_path,

@@ -40,6 +40,24 @@ YAML
   assert_output --partial config.yaml
 }
 
+@test "a wrong line about cores does not keep a job from being found" {
+  printf 'partition: {k8s_coers: 4}\n' > "$BATS_TEST_TMPDIR/config.yaml"
+  run "$CONODE" --config "$BATS_TEST_TMPDIR/config.yaml" status --job none
+  assert_failure 1
+  assert_output --partial k8s_coers
+  assert_output --partial "find job 'none'"
+  printf 'job: {name: 1}\n' > "$BATS_TEST_TMPDIR/config.yaml"
+  run "$CONODE" --config "$BATS_TEST_TMPDIR/config.yaml" status
+  assert_failure 2 # which one, it cannot know
+}
+
+@test "wrong arguments are answered as all errors are" {
+  run "$CONODE" up --k8s-coers 1
+  assert_failure 2
+  assert_line --partial 'conode: '
+  assert_line "  what to do: 'conode up --help' tells what is understood"
+}
+
 @test "more cores than there are" {
   run "$CONODE" exec --k8s-cores 4000 -- true
   assert_failure 125

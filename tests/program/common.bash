@@ -11,6 +11,7 @@ CONODE=${CONODE:-conode}
 own_state() {
   unset CONODE_JOB KUBECONFIG
   export CONODE_STATE_DIR=$BATS_FILE_TMPDIR/state
+  cd "$BATS_FILE_TMPDIR" || return # where an agent reports how it ended
 }
 
 # An OCI archive with busybox (Debian's static one), made once a run.

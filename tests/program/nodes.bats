@@ -168,6 +168,19 @@ told"
   assert_nothing_left dying
 }
 
+@test "a node that dies in the background: a file where 'up' was called says which" {
+  cd "$BATS_TEST_TMPDIR"
+  run "$CONODE" up --job unwatched --k8s-cores 1 --nodes 2
+  assert_success
+  first=$(agent_pid unwatched)
+  kill -9 "$(agent_pid unwatched.n1)"
+  wait_gone "$first"
+  run cat conode-unwatched.log
+  assert_line --partial "job 'unwatched' has ended: node n1 (local host 1) is missing: "
+  assert_line --partial 'what to do: '
+  assert_nothing_left unwatched
+}
+
 @test "a node that dies: the rest goes on where that is wanted" {
   run "$CONODE" up --job lasting --k8s-cores 1 --nodes 2 --missing-node go_on
   assert_success

@@ -211,14 +211,19 @@ SH
   assert_nothing_left
 }
 
-@test "SIGINT of a waiting up ends what it has begun" {
+@test "a waiting up that is interrupted ends what it has begun, and says so" {
   "$CONODE" up --k8s-cores 1 > "$BATS_TEST_TMPDIR/up" 2>&1 3>&- &
   waiting=$!
   # shellcheck disable=SC2016 # the inner shell expands it
   timeout 30 sh -c 'tail -n +1 -f "$0" | grep -q -m 1 sandbox' "$BATS_TEST_TMPDIR/up"
   agent=$(agent_pid local)
   kill -TERM "$waiting"
+  code=0
+  wait "$waiting" || code=$?
+  [ "$code" -eq 143 ]
   wait_gone "$agent"
+  run cat "$BATS_TEST_TMPDIR/up"
+  assert_line "conode: interrupted; removing job 'local'"
   assert_nothing_left
 }
 

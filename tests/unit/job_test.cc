@@ -13,6 +13,7 @@
 #include "agent/job/hpc_part.h"
 #include "agent/job/job_dir.h"
 #include "agent/job/life_cycle.h"
+#include "agent/job/log_rotation.h"
 
 namespace conode::job {
 namespace {
@@ -53,6 +54,30 @@ TEST(InstanceFile, IsReadBack) {
   EXPECT_EQ(read.hpc_cpus, "0");
   EXPECT_FALSE(instance_from_json("{}"));
   EXPECT_FALSE(instance_from_json("no json"));
+}
+
+TEST(LogRotation, KeepsWhatIsOldOnceAndTheWritersFile) {
+  const TempDir dir = TempDir::create().value();
+  const std::string log = dir.path() + "/kubelet.log";
+  const UniqueFd writer =
+      open_at(AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND, 0600).value();  // as a service's
+  for (const std::string line : {"first", "second"}) {
+    ASSERT_TRUE(write_all(writer.get(), line, "log"));
+    ASSERT_TRUE(rotate_logs(dir.path(), 4));
+    EXPECT_EQ(read_file(log).value(), "");
+    EXPECT_EQ(read_file(log + ".1").value(), line);
+  }
+  ASSERT_TRUE(write_all(writer.get(), "more", "log"));
+  ASSERT_TRUE(rotate_logs(dir.path(), 4));
+  EXPECT_EQ(read_file(log).value(), "more");
+}
+
+TEST(LogRotation, LeavesOtherFilesAloneAndTellsOfADirectoryThatIsGone) {
+  const TempDir dir = TempDir::create().value();
+  ASSERT_TRUE(replace_file(dir.path() + "/state.db", "long enough"));
+  ASSERT_TRUE(rotate_logs(dir.path(), 4));
+  EXPECT_EQ(list_dir(dir.path()).value(), std::vector<std::string>{"state.db"});
+  EXPECT_FALSE(rotate_logs(dir.path() + "/none", 4));
 }
 
 TEST(JobName, IsPartOfPathsAndCgroups) {

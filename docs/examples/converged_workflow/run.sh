@@ -15,6 +15,7 @@ usage: run.sh [--short] [--k8s-cores N] [--nodes N | --host H...] [option of wor
   --k8s-cores N   cores for Kubernetes (default 1), on each node
   --nodes N       so many nodes, made of this machine: network namespaces that share its cores
   --host H        one node more, by ssh (repeat it); same paths there
+  --check         only see whether these options are understood
 The program is \$CONODE, else the 'conode' on PATH, else the one built in this source tree.
 
 $("$here/workflow.sh" --help)
@@ -39,7 +40,7 @@ find_conode() {
 }
 
 main() {
-  local k8s_cores=1 nodes=() options=() image
+  local k8s_cores=1 nodes=() options=() check=false image
   while [[ $# -gt 0 ]]; do
     case $1 in
       -h | --help) usage && exit 0 ;;
@@ -52,9 +53,12 @@ main() {
         [[ $# -ge 2 ]] || fail "$1 needs a value" "see: $0 --help"
         nodes+=("$1" "$2") && shift 2
         ;;
+      --check) check=true && shift ;;
       *) options+=("$1") && shift ;;
     esac
   done
+  "$here/workflow.sh" --check "${options[@]}"
+  if $check; then return; fi
   CONODE=$(find_conode)
   export CONODE
   image=$("$here/build_image.sh")

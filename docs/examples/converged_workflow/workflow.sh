@@ -18,6 +18,7 @@ max_size=26
 steps=100
 seed=1
 output=converged_workflow.results
+check=false
 
 usage() {
   cat <<USAGE
@@ -28,6 +29,7 @@ usage: workflow.sh [OPTION...]
                   random edges of the box, in cells (default $min_size to $max_size)
   --steps S       time steps of a run (default $steps)
   --seed R        of the random sizes (default $seed)
+  --check         only see whether these options are understood
   --output DIR    where the results go (default ./$output)
 USAGE
 }
@@ -50,6 +52,7 @@ read_arguments() {
   while [[ $# -gt 0 ]]; do
     case $1 in
       -h | --help) usage && exit 0 ;;
+      --check) check=true && shift && continue ;;
       --runs | --held-out | --min-size | --max-size | --steps | --seed | --output) ;;
       *) usage >&2 && fail "unknown argument '$1'" ;;
     esac
@@ -251,6 +254,7 @@ report() {
 
 main() {
   read_arguments "$@"
+  if $check; then return; fi
   check_place
   RANDOM=$seed
   deploy

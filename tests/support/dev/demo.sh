@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 # `./dev demo`, `./dev shell` and `./dev clean`.
 
+readonly workflow=$top/docs/examples/converged_workflow
+
 # Results of the test user to a directory of the caller's below ./build.
 take_results() {
   rm -rf "$2"
@@ -12,11 +14,16 @@ take_results() {
 verb_demo() {
   local code=0
   if [ $# = 0 ]; then set -- --short; fi
+  if [[ " $* " == *" --help "* || " $* " == *" -h "* ]]; then
+    "$workflow/run.sh" --help
+    return
+  fi
+  "$workflow/run.sh" --check "$@" # a misspelt option shall not cost a bundle
   verb_setup
   install_all dev
   open_session
   say "the converged workflow"
-  in_session "$top/docs/examples/converged_workflow/run.sh" --output "$session_tmp/results" "$@" ||
+  in_session "$workflow/run.sh" --output "$session_tmp/results" "$@" ||
     code=$?
   if [ -d "$session_tmp/results" ]; then
     take_results "$session_tmp/results" "$build/demo"

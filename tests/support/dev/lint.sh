@@ -4,7 +4,7 @@
 
 readonly lint_checks=(format tidy headers includes licence shell spelling)
 readonly slow_lint_checks=(analyzer) # run when they are named
-readonly lint_folders=(agent cgroup netplug tests)
+readonly lint_folders=(agent batch_hooks cgroup netplug tests)
 
 # Only these folders may include what the pattern names (design: one wrapper for each library).
 readonly include_rules=(

@@ -73,6 +73,7 @@ verb_test() {
   run_tiers
   check 'nothing is left of the tests' nothing_left
   if $all; then
+    check 'the Debian package is complete' package_is_complete
     for name in "${lint_checks[@]}"; do check "lint $name" "lint_$name"; done
   fi
   "$support/tally.py" "$results" "$support/allowed_skips.txt"
