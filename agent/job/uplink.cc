@@ -83,10 +83,15 @@ Result<void> Uplink::start_vxlan(const AgentOptions& options, pid_t sandbox) {
 
 Result<void> Uplink::set_peers(const std::map<uint32_t, std::string>& endpoints) {
   for (const auto& [rank, endpoint] : endpoints) {
+    if (rank == rank_ || !vxlan_ || !endpoint.ends_with(kWithVxlan)) continue;
+    const Result<void> added = vxlan_->add(rank);
+    if (!added && !relay_) return added;
+    if (!added) log::warning("{}; the relay has its traffic", added.error().message());
+  }
+  for (const auto& [rank, endpoint] : endpoints) {
     if (rank == rank_) continue;
     const std::string carrier = endpoint.substr(0, endpoint.find(' '));
     if (relay_ && carrier != kNoRelay) TRY(relay_->set_peer({rank, carrier}));
-    if (vxlan_ && endpoint.ends_with(kWithVxlan)) TRY(vxlan_->add(rank));
   }
   return {};
 }
@@ -100,7 +105,7 @@ std::string Uplink::describe_relay() const {
 
 std::string Uplink::describe() const {
   if (!vxlan_) return describe_relay();
-  const std::string vxlan = fmt::format("vxlan to {} of {} nodes", vxlan_->nodes(), size_ - 1);
+  std::string vxlan = fmt::format("vxlan to {} of {} nodes", vxlan_->nodes(), size_ - 1);
   if (!relay_ || vxlan_->nodes() + 1 == size_) return vxlan;
   return vxlan + "; " + describe_relay();
 }

@@ -32,7 +32,10 @@ std::string socket_of(const std::string& job) {
 Result<void> await_up(int report) {
   constexpr int kPatience = 5000;  // ms
   pollfd readable{.fd = report, .events = POLLIN};
-  if (::poll(&readable, 1, kPatience) != 1) return code_failure(ETIMEDOUT, "wait for the link");
+  int ready = 0;
+  do ready = ::poll(&readable, 1, kPatience);
+  while (ready < 0 && errno == EINTR);
+  if (ready != 1) return code_failure(ETIMEDOUT, "wait for the link");
   std::array<char, 1024> said{};
   const ssize_t n = ::read(report, said.data(), said.size());
   const std::string text(said.data(), static_cast<size_t>(std::max<ssize_t>(n, 0)));
@@ -68,7 +71,8 @@ Result<std::unique_ptr<VxlanWays>> VxlanWays::start(const AgentOptions& options,
   Process attendant = TRY(Process::spawn(
       {.argv = {options.libexec_dir + "/conode-init", "vxlan", std::to_string(sandbox),
                 std::to_string(end.rank), end.nodes.text(), end.pods.text()},
-       .fds = {{0, orders.out.get()}, {1, report.in.get()}}}));
+       .fds = {{0, orders.out.get()}, {1, report.in.get()}},
+       .new_session = true}));
   report.in.reset();
   TRY_AS("set up the job's VXLAN", await_up(report.out.get()));
   if (::fcntl(orders.in.get(), F_SETFL, O_NONBLOCK) != 0) return errno_failure("fcntl");
@@ -76,6 +80,7 @@ Result<std::unique_ptr<VxlanWays>> VxlanWays::start(const AgentOptions& options,
 }
 
 Result<void> VxlanWays::add(uint32_t rank) {
+  if (ranks_.contains(rank)) return {};
   TRY(write_all(orders_.get(), fmt::format("{}\n", rank), "orders of conode-init vxlan"));
   ranks_.insert(rank);
   return {};

@@ -23,7 +23,8 @@ namespace conode::job {
 
 class VxlanWays {
  public:
-  // `sandbox`: its pid. Blocks for some milliseconds. The link is up when it returns.
+  // `sandbox`: its pid. Blocks for milliseconds, 15 s where the keeper hangs. The link is up when
+  // it returns.
   [[nodiscard]] static Result<std::unique_ptr<VxlanWays>> start(const AgentOptions& options,
                                                                 pid_t sandbox);
   // That node's end is up, too.

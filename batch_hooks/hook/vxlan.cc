@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "agent/base/file.h"
 #include "batch_hooks/hook/verbs.h"
 #include "netplug/vxlan/confine.h"
 #include "netplug/vxlan/frame_rules.h"
@@ -45,6 +46,18 @@ Result<void> need_capabilities() {
   return {};
 }
 
+// The rules believe a packet for the port that it is sent from.
+Result<void> check_privileged_ports() {
+  constexpr const char* kPath = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+  const std::optional<std::string> text = TRY(read_file_if_exists(kPath));
+  if (!text || std::stoi(*text) > kLastVxlanSource) return {};
+  return failure(fmt::format("users of this host may send from ports from {} on, so what they send "
+                             "is not told from the job's",
+                             std::stoi(*text)),
+                 fmt::format("sysctl -w net.ipv4.ip_unprivileged_port_start={}, on all hosts",
+                             kLastVxlanSource + 1));
+}
+
 Result<VxlanSettings> settings_from(const Arguments& given) {
   VxlanSettings s{.job = given.job, .user = given.user, .port = given.port, .rank = given.rank};
   for (const std::string& text : given.peers) {
@@ -76,6 +89,7 @@ Result<void> up(const Arguments& given) {
     return {};
   }
   TRY_AS("vxlan up", need_capabilities());
+  TRY_AS("vxlan up", check_privileged_ports());
   const auto announce = [&] {
     say(fmt::format("job {}: VXLAN {} at {}:{}, {} peers, MTU {}", settings.job, settings.vni,
                     settings.local().text(), settings.port, settings.hosts.size() - 1,

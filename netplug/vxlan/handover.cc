@@ -35,9 +35,11 @@ Result<UniqueFd> connect_to_keeper(const std::string& path) {
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
   if (path.size() >= sizeof address.sun_path) return code_failure(ENAMETOOLONG, what);
   std::memcpy(static_cast<char*>(address.sun_path), path.c_str(), path.size() + 1);
+  constexpr long kPatience = 10;
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (!socket ||
-      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+  if (!socket) return errno_failure(what);
+  TRY(set_patience(socket.get(), kPatience));  // connect(2) waits, too, where many do
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return errno_failure(what);
   return socket;
 }
@@ -46,11 +48,10 @@ namespace {
 
 Result<VxlanEnd> exchange(const std::string& socket_path, const char* request,
                           const std::vector<int>& fds) {
-  constexpr long kPatience = 10;
   const UniqueFd socket = TRY(connect_to_keeper(socket_path));
-  TRY(set_patience(socket.get(), kPatience));
-  TRY(send_packet(socket.get(), request, fds));
-  const std::optional<Packet> packet = TRY(receive_packet(socket.get()));
+  const std::string what = fmt::format("ask the keeper of the job's VXLAN at '{}'", socket_path);
+  TRY_AS(what, send_packet(socket.get(), request, fds));
+  const std::optional<Packet> packet = TRY_AS(what, receive_packet(socket.get()));
   if (!packet) return failure("the keeper of the job's VXLAN has gone without an answer");
   if (packet->data.rfind(kDone, 0) == 0)
     return parse_vxlan_end(packet->data.substr(std::strlen(kDone)));

@@ -66,14 +66,21 @@ std::string rules_script(const VxlanSettings& settings) {
                      arg("first", kFirstVxlanSource), arg("last", kLastVxlanSource));
 }
 
+Result<void> try_host_rules(const VxlanSettings& settings) {
+  TRY_AS("try the rules of the job's VXLAN", run_nft({"-c", "-f", "-"}, rules_script(settings)));
+  return {};
+}
+
 Result<void> add_host_rules(const VxlanSettings& settings) {
   TRY_AS("add the rules of the job's VXLAN", run_nft({"-f", "-"}, rules_script(settings)));
   return {};
 }
 
 Result<void> remove_host_rules(uint32_t vni) {
-  TRY_AS("remove the rules of the job's VXLAN", run_nft({"-f", "-"}, removal_script(vni)));
-  return {};
+  const Result<std::string> done = run_nft({"-f", "-"}, removal_script(vni));
+  // No rule was ever made without the program.
+  if (done || done.error().is(std::errc::no_such_file_or_directory)) return {};
+  return tl::make_unexpected(Error(done.error()).wrap("remove the rules of the job's VXLAN"));
 }
 
 }  // namespace conode

@@ -17,6 +17,8 @@ namespace conode {
 // For `nft -f`: all or nothing, also where an earlier version of the table is there.
 [[nodiscard]] std::string rules_script(const VxlanSettings& settings);
 
+// Whether nft would take them; changes nothing.
+[[nodiscard]] Result<void> try_host_rules(const VxlanSettings& settings);
 // In the calling thread's network namespace, which is the host's.
 [[nodiscard]] Result<void> add_host_rules(const VxlanSettings& settings);
 // Nothing to do where there are none.

@@ -17,6 +17,7 @@
 #include "agent/base/file.h"
 #include "netplug/link/link.h"
 #include "netplug/link/route.h"
+#include "netplug/vxlan/handover.h"
 #include "netplug/vxlan/host_rules.h"
 #include "netplug/vxlan/job_dir.h"
 #include "netplug/vxlan/keeper.h"
@@ -90,6 +91,8 @@ Result<void> start_keeper(HookDirectory& hooks, const VxlanSettings& settings) {
 void delete_links_of(const Keeper& keeper) {
   const Result<Netns> netns = Netns::open(fmt::format("/proc/{}/ns/net", keeper.pid));
   const Result<Netns> host = Netns::current();
+  pollfd ended{.fd = keeper.pidfd.get(), .events = POLLIN};
+  if (::poll(&ended, 1, 0) != 0) return;  // the pid may be somebody else's by now
   if (!netns || !host || netns->is(*host).value_or(true)) return;
   (void)netns->run([]() -> Result<void> {
     Socket socket = TRY(Socket::open());
@@ -124,6 +127,8 @@ Result<void> undo(const VxlanJobDir& dir) {
   } else if (*keeper) {
     step(end_keeper(**keeper));
   }
+  // The rules keep out what is forged for as long as somebody serves.
+  if (!done) return done;
   if (Result<std::optional<std::string>> text = dir.settings_text(); !text) {
     step(tl::make_unexpected(std::move(text).error()));
   } else if (const uint32_t vni = vni_in(text->value_or("")); vni != 0) {
@@ -139,14 +144,28 @@ Result<void> check_vni_is_free(const HookDirectory& hooks, const VxlanSettings& 
     if (name == settings.job || !is_job_id(name)) continue;
     const Result<std::optional<VxlanJobDir>> dir = VxlanJobDir::find(hooks, name);
     if (!dir || !*dir) continue;
-    const Result<std::optional<VxlanSettings>> other = (*dir)->settings();
-    if (other && *other && (*other)->vni == settings.vni)
+    // Whatever else is wrong with them.
+    const Result<std::optional<std::string>> other = (*dir)->settings_text();
+    if (other && *other && vni_in(**other) == settings.vni)
       return failure(fmt::format("VNI {} is job '{}''s on this host", settings.vni, name),
                      fmt::format("'conode-hook vxlan down --job {}' if it is over, or another VNI "
                                  "with --vni, on all hosts of the job",
                                  name));
   }
   return {};
+}
+
+// A keeper that has just been started is no keeper yet: an `up` that was killed may have left it
+// behind at work, and it may still fail.
+bool serves(const Keeper& keeper, const std::string& socket) {
+  constexpr int kAttempts = 100;
+  constexpr int kBetween = 50;  // ms
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (connect_to_keeper(socket)) return true;
+    pollfd ended{.fd = keeper.pidfd.get(), .events = POLLIN};
+    if (::poll(&ended, 1, kBetween) > 0) return false;
+  }
+  return false;
 }
 
 // What there is of the job, gone or known to be as wanted (true).
@@ -156,11 +175,13 @@ Result<bool> clear_the_way(const HookDirectory& hooks, const VxlanSettings& sett
   if (!dir) return false;
   const std::optional<Keeper> keeper = TRY(dir->keeper());
   const Result<std::optional<VxlanSettings>> before = dir->settings();
-  if (keeper && before && *before && **before == settings) {
+  const bool same = keeper && before && *before && **before == settings;
+  if (same && serves(*keeper, fmt::format("/proc/self/fd/{}/{}/{}", hooks.fd(), settings.job,
+                                          kVxlanSocket))) {
     TRY(add_host_rules(settings));  // somebody may have flushed the host's
     return true;
   }
-  if (keeper)
+  if (keeper && !same)
     return failure(fmt::format("job '{}' has a VXLAN with other settings", settings.job),
                    fmt::format("conode-hook vxlan down --job {}", settings.job));
   TRY(undo(*dir));
@@ -169,6 +190,7 @@ Result<bool> clear_the_way(const HookDirectory& hooks, const VxlanSettings& sett
 
 // The rules are there before the first packet can be.
 Result<VxlanJobDir> prepare(const HookDirectory& hooks, const VxlanSettings& settings) {
+  TRY(try_host_rules(settings));  // before anything is there to be undone, by the same nft
   VxlanJobDir dir = TRY(VxlanJobDir::make(hooks, settings.job));
   TRY(dir.write(settings));
   TRY(add_host_rules(settings));
@@ -205,8 +227,12 @@ Result<void> keep_vxlan_here(const std::string& hook_directory, const VxlanSetti
   HookDirectory hooks = TRY(HookDirectory::open(hook_directory));
   if (TRY(clear_the_way(hooks, settings)))
     return code_failure(EEXIST, fmt::format("the VXLAN of job '{}'", settings.job));
-  VxlanJobDir dir = TRY(prepare(hooks, settings));
-  return keep_vxlan(std::move(hooks), std::move(dir), settings, ready);
+  Result<VxlanJobDir> dir = prepare(hooks, settings);
+  if (dir) return keep_vxlan(std::move(hooks), std::move(*dir), settings, ready);
+  if (Result<std::optional<VxlanJobDir>> made = VxlanJobDir::find(hooks, settings.job);
+      made && *made)
+    (void)undo(**made);
+  return tl::make_unexpected(std::move(dir).error());
 }
 
 Result<VxlanOutcome> remove_vxlan(const std::string& hook_directory, const std::string& job) {

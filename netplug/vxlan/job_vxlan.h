@@ -18,7 +18,7 @@ enum class VxlanOutcome : uint8_t { made, was_there, removed, was_absent };
 // this host has the address.
 [[nodiscard]] Result<int> vxlan_mtu(Ipv4Address local);
 
-// Fails (EEXIST) where the job has a VXLAN with other settings. Forks the keeper, so the calling
+// Fails where the job has a VXLAN with other settings. Forks the keeper, so the calling
 // process has to have one thread.
 [[nodiscard]] Result<VxlanOutcome> make_vxlan(const std::string& hook_directory,
                                               const VxlanSettings& settings);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <thread>
 
 #include "netplug/link/bridge.h"
@@ -140,6 +141,7 @@ void serve_one(int connection, JobNetwork& network, uid_t user) {
 
 Result<void> keep_vxlan(HookDirectory hooks, VxlanJobDir dir, const VxlanSettings& settings,
                         const std::function<void()>& ready) {
+  ::signal(SIGPIPE, SIG_IGN);  // NOLINT(bugprone-unused-return-value): who waits for us may go
   TRY(dir.take_lock());
   hooks.release();
   std::optional<Socket> underlay(TRY(Socket::open()));
