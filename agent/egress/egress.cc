@@ -84,6 +84,16 @@ Result<UniqueFd> Egress::cgroup() const {
   return open_at(AT_FDCWD, options_.cgroup, O_PATH | O_DIRECTORY);
 }
 
+namespace {
+
+std::vector<std::string> environment_with(const std::string& marker) {
+  std::vector<std::string> all{marker};
+  for (char** entry = environ; *entry != nullptr; ++entry) all.emplace_back(*entry);
+  return all;
+}
+
+}  // namespace
+
 Result<void> Egress::try_start() {
   const UniqueFd null = TRY(open_at(AT_FDCWD, "/dev/null", O_RDONLY));
   const UniqueFd log =
@@ -91,6 +101,7 @@ Result<void> Egress::try_start() {
   const UniqueFd group = TRY(cgroup());
   ProcessOptions options;
   options.argv = command_line(options_.choice, options_.sandbox);
+  options.environment = environment_with(options_.marker);
   options.fds = {{0, null.get()}, {1, log.get()}, {2, log.get()}};
   options.affinity = options_.cpus;
   options.cgroup = group ? group.get() : -1;
@@ -127,7 +138,7 @@ void Egress::read_report() {
                            if (error) return again("its attendant has ended");
                            if (line != kUp) return again(line.substr(0, line.size() - 1));
                            up_ = true;
-                           failures_ = 0;
+                           up_since_ = std::chrono::steady_clock::now();
                            trouble_.clear();
                            log::info("egress: {}", describe());
                            read_report();
@@ -146,16 +157,19 @@ void Egress::wait_for_end() {
 }
 
 void Egress::again(const std::string& why) {
+  constexpr std::chrono::seconds kStable{10};
   if (run_) run_->end();
   run_.reset();
+  if (up_ && std::chrono::steady_clock::now() - up_since_ > kStable) failures_ = 0;
   up_ = false;
   trouble_ = why;
   const auto pause = services::backoff(failures_++);
   log::warning("egress: {}: {}; starting it again in {} ms", to_string(options_.choice.kind), why,
                pause.count());
   pause_.expires_after(pause);
-  pause_.async_wait([this](const error_code& error) {
-    if (!error) start();
+  // Cancelling takes nothing back that is queued already.
+  pause_.async_wait([this, alive = std::weak_ptr(alive_)](const error_code& error) {
+    if (!error && !alive.expired()) start();
   });
 }
 

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@ struct Options {
   std::string libexec_dir;          // holds conode-init
   std::string log_path;
   cpu_set_t cpus{};
+  std::string marker;  // in the environment of both, for whoever cleans up: "NAME=value"
   std::string cgroup;  // directory; made where it is missing; empty: the caller's
 };
 
@@ -39,7 +41,7 @@ class Egress {
   Egress& operator=(const Egress&) = delete;
   ~Egress();
 
-  // "pasta, 198.19.255.100, MTU 65520"; what is wrong where it is not up.
+  // "pasta, masqueraded as 198.19.255.100, MTU 65520"; what is wrong where it is not up.
   [[nodiscard]] std::string describe() const;
   // Of the program; 0: none runs.
   [[nodiscard]] pid_t pid() const;
@@ -58,7 +60,9 @@ class Egress {
   Options options_;
   boost::asio::steady_timer pause_;
   std::shared_ptr<Run> run_;  // shared with handlers that are under way
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   bool up_ = false;
+  std::chrono::steady_clock::time_point up_since_;
   int failures_ = 0;     // in a row
   std::string trouble_;  // of the last run
 };

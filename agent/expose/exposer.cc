@@ -111,22 +111,22 @@ void Exposer::on_list(const json& items) {
   for (const auto& [key, service] : services_) gone.insert(key);
   for (const auto& [key, requests] : requests_) gone.insert(key);
   for (const json& item : items) {
-    Result<Service> service = service_from_json(item);
-    if (!service) {
-      log::warning("{}, ignoring", service.error().message());
-      continue;
-    }
-    gone.erase(service->key);
-    on_service(std::move(*service));
+    if (const Result<ServiceKey> key = key_from_json(item)) gone.erase(*key);
+    on_change("ADDED", item);
   }
   for (const ServiceKey& key : gone) on_gone(key);
 }
 
 void Exposer::on_change(const std::string& type, const json& object) {
+  const Result<ServiceKey> key = key_from_json(object);
+  if (!key) return log::warning("{}, ignoring", key.error().message());
+  if (type == "DELETED") return on_gone(*key);
   Result<Service> service = service_from_json(object);
-  if (!service) return log::warning("{}, ignoring", service.error().message());
-  if (type == "DELETED") return on_gone(service->key);
-  on_service(std::move(*service));
+  if (service) return on_service(std::move(*service));
+  // What it was before may be more than it is to be now.
+  log::warning("{}: its ports are closed", service.error().message());
+  services_.erase(*key);
+  report(ports_.set(*key, {}));
 }
 
 void Exposer::on_service(Service service) {
@@ -139,6 +139,7 @@ void Exposer::on_service(Service service) {
 void Exposer::on_gone(const ServiceKey& key) {
   services_.erase(key);
   requests_.erase(key);
+  std::erase_if(told_, [&](const auto& told) { return told.first.starts_with(key.text() + " "); });
   report(ports_.set(key, {}));
 }
 
@@ -207,7 +208,8 @@ asio::awaitable<void> Exposer::write_ingress(ServiceKey key) {
       failures = -1;
       continue;
     }
-    if (answer && answer->status / 100 == 4) {
+    constexpr std::array<unsigned, 5> kFinal{400, 401, 403, 404, 422};
+    if (answer && std::find(kFinal.begin(), kFinal.end(), answer->status) != kFinal.end()) {
       log::warning("write the status of Service {}: status {}: {}", key.text(), answer->status,
                    answer->body.substr(0, 200));
       break;
@@ -254,11 +256,13 @@ asio::awaitable<Result<PortSpec>> Exposer::open(Request request) {
   std::vector<PortSpec>& requests = requests_[request.service];
   const bool is_new = std::find(requests.begin(), requests.end(), spec) == requests.end();
   if (is_new) requests.push_back(spec);
-  apply(*service);
+  // The watch may know better by now than what we have asked for.
+  const auto known = services_.find(request.service);
+  apply(known != services_.end() ? known->second : *service);
   if (const PortEntry* entry = ports_.find(spec); entry != nullptr && entry->refused) {
     const Error refused = *entry->refused;
     std::erase(requests_[request.service], spec);
-    apply(*service);
+    apply(known != services_.end() ? known->second : *service);
     co_return tl::make_unexpected(refused);
   }
   // The watch may be behind: what it does not know yet may be gone already, and then it will never

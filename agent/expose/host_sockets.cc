@@ -47,11 +47,14 @@ std::string remedy_of(int error) {
   if (error == EACCES)
     return "ports below the sysctl net.ipv4.ip_unprivileged_port_start are root's: choose a "
            "higher one";
+  if (error == EPIPE || error == EAGAIN)
+    return "the process that keeps the host's network for this job has gone, or is stopped: "
+           "restart the job";
   if (error == EADDRNOTAVAIL) return "it is no address of this host: set network.expose_address";
   return {};
 }
 
-// The child's life: no descriptor but its socket, no terminal, no memory of the agent's signals.
+// The child's life: no descriptor but its socket, no terminal.
 [[noreturn]] void keep_namespace(UniqueFd control, pid_t parent, const cpu_set_t& affinity) {
   constexpr int kControl = 3;
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(1);
@@ -65,21 +68,27 @@ std::string remedy_of(int error) {
   (void)::syscall(SYS_close_range, static_cast<unsigned>(kControl) + 1, ~0U, 0U);
   for (;;) {
     Result<std::optional<Message>> request = sandbox::receive(kControl);
-    if (!request || !*request || (*request)->strings.size() != 1) ::_exit(0);
+    if (!request || !*request || (*request)->strings.size() != 2) ::_exit(0);
     const Message& asked = **request;
-    Result<UniqueFd> bound = bind_here(static_cast<Protocol>(asked.id), asked.strings[0],
-                                       static_cast<uint16_t>(asked.value));
+    Result<UniqueFd> bound = bind_here(asked.strings[1] == "tcp" ? Protocol::tcp : Protocol::udp,
+                                       asked.strings[0], static_cast<uint16_t>(asked.value));
     Message answer{Kind::socket_made, asked.id, bound ? 0 : bound.error().code.value(), {}, {}};
     if (bound) answer.fd = std::move(*bound);
     if (!sandbox::send(kControl, answer)) ::_exit(0);
   }
 }
 
-// The answer comes within microseconds, or not at all.
+// The answer comes within microseconds, or not at all. One that comes later than we have waited is
+// that of an earlier question.
 Result<UniqueFd> ask(int control, Protocol protocol, const std::string& address, uint16_t port) {
-  TRY(sandbox::send(control, {Kind::socket, static_cast<uint32_t>(protocol), port, {address}, {}}));
-  std::optional<Message> answer = TRY(sandbox::receive(control));
-  if (!answer) return code_failure(EPIPE, "");
+  static uint32_t question = 0;
+  const std::string kind = protocol == Protocol::tcp ? "tcp" : "udp";
+  TRY(sandbox::send(control, {Kind::socket, ++question, port, {address, kind}, {}}));
+  std::optional<Message> answer;
+  do {
+    answer = TRY(sandbox::receive(control));
+    if (!answer) return code_failure(EPIPE, "");
+  } while (answer->id != question);
   if (!answer->fd) return code_failure(answer->value, "");
   return std::move(answer->fd);
 }

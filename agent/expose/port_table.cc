@@ -68,7 +68,9 @@ bool PortTable::open(PortEntry& entry) {
   if (const PortEntry* other = holder(entry.spec))
     opened = failure(fmt::format("listen on {}: it leads to Service {} already", entry.spec.text(),
                                  other->spec.service.text()),
-                     "choose another port, or 'conode expose --close' for that one");
+                     other->spec.origin == Origin::request
+                         ? "choose another port, or 'conode expose --close' for that one"
+                         : "choose another port, or change that Service");
   else
     opened = open_(entry.spec);
   entry.refused.reset();

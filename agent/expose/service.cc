@@ -25,6 +25,8 @@ Result<ServiceType> type_from(const std::string& text) {
   return failure(fmt::format("read a Service: type '{}'", text));
 }
 
+const Ipv4Prefix kNobody{{0xffffffff}, 32};
+
 uint16_t port_number(const json& object, const char* key) {
   constexpr int kLargest = 65535;
   return static_cast<uint16_t>(std::clamp(object.value(key, 0), 0, kLargest));
@@ -38,7 +40,8 @@ Result<void> read_spec(const json& spec, Service& service) {
     service.ports.push_back({port.value("name", ""), TRY(protocol_from(port.value("protocol", ""))),
                              port_number(port, "port"), port_number(port, "nodePort")});
   for (const json& range : spec.value("loadBalancerSourceRanges", json::array()))
-    service.sources.push_back(TRY(Ipv4Prefix::parse(range.get<std::string>())));
+    // Clients come by IPv4: an IPv6 range, or what is no range, lets nobody in.
+    service.sources.push_back(Ipv4Prefix::parse(range.get<std::string>()).value_or(kNobody));
   return {};
 }
 
@@ -52,13 +55,21 @@ std::string ServiceKey::path() const {
   return fmt::format("/api/v1/namespaces/{}/services/{}", name_space, name);
 }
 
-Result<Service> service_from_json(const json& object) {
-  Service service;
+Result<ServiceKey> key_from_json(const json& object) {
   try {
     const json& metadata = object.at("metadata");
-    service.key = {metadata.at("namespace").get<std::string>(),
-                   metadata.at("name").get<std::string>()};
-    service.uid = metadata.value("uid", "");
+    return ServiceKey{metadata.at("namespace").get<std::string>(),
+                      metadata.at("name").get<std::string>()};
+  } catch (const json::exception& e) {
+    return failure(fmt::format("read a Service's name: {}", e.what()));
+  }
+}
+
+Result<Service> service_from_json(const json& object) {
+  Service service;
+  service.key = TRY(key_from_json(object));
+  try {
+    service.uid = object.at("metadata").value("uid", "");
     TRY_AS(fmt::format("Service {}", service.key.text()), read_spec(object.at("spec"), service));
     service.ingress =
         object.value(json::json_pointer("/status/loadBalancer/ingress"), json(json::array()));

@@ -48,6 +48,7 @@ struct Service {
   nlohmann::json ingress = nlohmann::json::array();  // status.loadBalancer.ingress
 };
 
+[[nodiscard]] Result<ServiceKey> key_from_json(const nlohmann::json& object);
 [[nodiscard]] Result<Service> service_from_json(const nlohmann::json& object);
 
 // The class of load balancers that we are, besides none.

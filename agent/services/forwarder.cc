@@ -25,6 +25,8 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::chrono::milliseconds kPause{100};
+// At once, of one port: six descriptors each. Further clients wait in the kernel's backlog.
+constexpr size_t kMostConnections = 512;
 
 auto capture(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
@@ -185,6 +187,11 @@ asio::awaitable<void> Forwarder::Impl::accept_all(std::shared_ptr<Impl> self, Sa
                                                   Admission admit) {
   while (self->acceptor.is_open()) {
     error_code error;
+    if (self->connections->size() >= kMostConnections) {
+      asio::steady_timer pause(self->acceptor.get_executor(), kPause);
+      co_await pause.async_wait(capture(error));
+      continue;
+    }
     tcp::socket client = co_await self->acceptor.async_accept(capture(error));
     if (error == asio::error::operation_aborted || !self->acceptor.is_open()) co_return;
     if (error) {  // no descriptors, say: the next one may have luck

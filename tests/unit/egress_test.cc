@@ -63,8 +63,14 @@ TEST(Resolvers, AreReadInTheirOrder) {
 
 TEST(Resolvers, NonsenseIsNone) {
   EXPECT_THAT(resolvers_of(""), IsEmpty());
-  EXPECT_THAT(resolvers_of("nameserver\nnameserver dns.example\n;nameserver 192.0.2.1\n"),
-              IsEmpty());
+  EXPECT_THAT(resolvers_of("nameserver\n;nameserver 192.0.2.1\n"), IsEmpty());
+}
+
+TEST(Resolvers, OfOtherKindsAreAskedByTheProgram) {
+  EXPECT_THAT(resolvers_of("nameserver 2001:db8::53\n"), ElementsAre("127.0.0.1"));
+  EXPECT_THAT(resolvers_of("nameserver 2001:db8::53\nnameserver 192.0.2.1\n"),
+              ElementsAre("192.0.2.1"));
+  EXPECT_THAT(upstreams({"0.0.0.0"}), ElementsAre("198.19.255.3"));
 }
 
 TEST(Resolvers, OnTheLoopbackAreReachedThroughTheProgram) {

@@ -52,9 +52,15 @@ TEST(ServiceObject, NonsenseIsRefused) {
   json object = web("NodePort");
   object["spec"]["ports"][0]["protocol"] = "carrier pigeon";
   EXPECT_FALSE(service_from_json(object));
-  object = web("LoadBalancer");
-  object["spec"]["loadBalancerSourceRanges"] = {"everywhere"};
-  EXPECT_FALSE(service_from_json(object));
+}
+
+TEST(ServiceObject, RangesThatNobodyCanComeFromLetNobodyIn) {
+  json object = web("LoadBalancer");
+  object["spec"]["loadBalancerSourceRanges"] = {"2001:db8::/32", "everywhere"};
+  const Service read = service(object);
+  ASSERT_EQ(read.sources.size(), 2U);  // none at all would be everybody
+  for (const Ipv4Prefix& source : read.sources)
+    EXPECT_FALSE(source.contains(Ipv4Address::parse("192.0.2.1").value()));
 }
 
 TEST(ServiceObject, SomeonesElseLoadBalancerIsNotOurs) {
