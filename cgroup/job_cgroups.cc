@@ -157,13 +157,4 @@ Result<void> JobCgroups::remove(const std::string& path, std::chrono::millisecon
   return TRY_AS(step, SharedRoot::lock(*root)).settle();
 }
 
-Result<std::vector<std::string>> JobCgroups::list(const Delegation& delegation) {
-  const std::string_view prefix = kJobPrefix;
-  std::vector<std::string> jobs;
-  for (const std::string& name : TRY(TRY(Cgroup::open(delegation.path)).children()))
-    if (name.starts_with(prefix) && name.size() > prefix.size())
-      jobs.push_back(name.substr(prefix.size()));
-  return jobs;
-}
-
 }  // namespace conode

@@ -53,9 +53,6 @@ struct JobCgroups {
   // of times, also after a kill -9 of the agent. A caller inside of `path` is moved out first.
   [[nodiscard]] static Result<void> remove(
       const std::string& path, std::chrono::milliseconds timeout = std::chrono::seconds(10));
-
-  // Job ids that have a directory below the root, alive or left behind.
-  [[nodiscard]] static Result<std::vector<std::string>> list(const Delegation& delegation);
 };
 
 [[nodiscard]] inline Result<void> remove_job_cgroups(const std::string& path) {

@@ -8,6 +8,8 @@
 #include <boost/process.hpp>
 #include <istream>
 
+#include "agent/base/process.h"
+
 namespace conode {
 namespace bp = boost::process;
 namespace {
@@ -47,6 +49,12 @@ std::string find_program(const std::string& program) {
   return bp::search_path(program, path).string();
 }
 
+std::string shell_quoted(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 Result<CommandOutput> run_command(const std::vector<std::string>& argv,
                                   const CommandOptions& options) {
   if (argv.empty()) return failure("run: empty command");
@@ -63,10 +71,13 @@ Result<CommandOutput> run_command(const std::vector<std::string>& argv,
     const boost::filesystem::path start_dir =
         options.working_dir.empty() ? boost::filesystem::current_path() : options.working_dir;
     CommandOutput output;
+    auto unknown = OwnChildren::lock();
     bp::child child(bp::exe = program,
                     bp::args = std::vector<std::string>(argv.begin() + 1, argv.end()),
                     bp::std_in<bp::null, bp::std_out> out, bp::std_err > err, environment,
                     bp::start_dir = start_dir);
+    OwnChildren::add(child.id(), unknown);
+    unknown.unlock();
     boost::asio::streambuf out_buffer;
     boost::asio::streambuf err_buffer;
     const std::function<void(std::string_view)> ignore;
@@ -74,6 +85,7 @@ Result<CommandOutput> run_command(const std::vector<std::string>& argv,
     follow(err, err_buffer, output.standard_error, options.on_error_line);
     loop.run();
     child.wait();
+    OwnChildren::remove(child.id());
     output.exit_code = child.exit_code();
     return output;
   } catch (const std::exception& e) {  // Boost.Process reports by exception

@@ -25,6 +25,9 @@ struct CommandOptions {
   std::function<void(std::string_view line)> on_error_line;  // called for each line of stderr
 };
 
+// One word of a shell's command line.
+[[nodiscard]] std::string shell_quoted(const std::string& text);
+
 // Path of `program` in PATH (and the sbin directories); empty where it is not installed.
 [[nodiscard]] std::string find_program(const std::string& program);
 

@@ -7,14 +7,17 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <csignal>
 #include <cstring>
+#include <set>
 
 namespace conode {
 namespace {
@@ -32,6 +35,22 @@ struct ChildPlan {
   pid_t parent = 0;
   int report = -1;
 };
+
+struct Children {
+  std::mutex mutex;
+  std::set<pid_t> pids;
+};
+
+Children& children() {
+  static Children instance;
+  return instance;
+}
+
+// Before it was raised.
+std::optional<rlimit>& old_open_file_limit() {
+  static std::optional<rlimit> limit;
+  return limit;
+}
 
 struct ChildFailure {
   int error = 0;
@@ -68,6 +87,9 @@ void reset_signals() {
   if (plan.new_process_group && ::setpgid(0, 0) != 0) give_up(plan.report, "setpgid");
   if (plan.affinity != nullptr && ::sched_setaffinity(0, sizeof(cpu_set_t), plan.affinity) != 0)
     give_up(plan.report, "sched_setaffinity");
+  if (const std::optional<rlimit>& files = old_open_file_limit();
+      files && ::setrlimit(RLIMIT_NOFILE, &*files) != 0)
+    give_up(plan.report, "setrlimit");
   if (plan.working_dir != nullptr && ::chdir(plan.working_dir) != 0) give_up(plan.report, "chdir");
   // Libraries open descriptors without O_CLOEXEC; before Linux 5.11 those stay open.
   (void)::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -99,6 +121,38 @@ pid_t fork_with_pidfd(int cgroup, int* pidfd) {
 }
 
 }  // namespace
+
+std::unique_lock<std::mutex> OwnChildren::lock() { return std::unique_lock(children().mutex); }
+
+void OwnChildren::add(pid_t pid, const std::unique_lock<std::mutex>& /*held*/) {
+  children().pids.insert(pid);
+}
+
+void OwnChildren::remove(pid_t pid) {
+  const auto held = lock();
+  children().pids.erase(pid);
+}
+
+bool OwnChildren::contains(pid_t pid, const std::unique_lock<std::mutex>& /*held*/) {
+  return children().pids.contains(pid);
+}
+
+Result<void> raise_open_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return errno_failure("look at the limit of files");
+  if (!old_open_file_limit()) old_open_file_limit() = limit;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return errno_failure(fmt::format("raise the limit of open files to {}", limit.rlim_max));
+  return {};
+}
+
+Result<std::string> own_program() {
+  std::array<char, PATH_MAX> path{};
+  if (::readlink("/proc/self/exe", path.data(), path.size() - 1) < 0)
+    return errno_failure("find our own program");
+  return std::string(path.data());
+}
 
 int shell_exit_code(const ExitStatus& status) {
   if (const auto* exited = std::get_if<Exited>(&status)) return exited->code;
@@ -149,9 +203,12 @@ Result<Process> Process::spawn(const ProcessOptions& options) {
   plan.parent = ::getpid();
 
   int pidfd = -1;
+  auto unknown = OwnChildren::lock();
   const pid_t pid = fork_with_pidfd(options.cgroup, &pidfd);
-  if (pid < 0) return errno_failure(fmt::format("start '{}': clone3", options.argv[0]));
   if (pid == 0) run_child(plan);
+  if (pid < 0) return errno_failure(fmt::format("start '{}': clone3", options.argv[0]));
+  OwnChildren::add(pid, unknown);
+  unknown.unlock();
   Process child(pid, UniqueFd(pidfd));
   moved.clear();  // the child's end of the report pipe must be the only one
 
@@ -163,6 +220,11 @@ Result<Process> Process::spawn(const ProcessOptions& options) {
     return code_failure(message.error,
                         fmt::format("start '{}': {}", options.argv[0], message.step.data()));
   return child;
+}
+
+Process Process::adopt(pid_t pid, UniqueFd pidfd) {
+  OwnChildren::add(pid, OwnChildren::lock());
+  return {pid, std::move(pidfd)};
 }
 
 Process& Process::operator=(Process&& other) noexcept {
@@ -178,9 +240,10 @@ Process& Process::operator=(Process&& other) noexcept {
 Process::~Process() { kill_and_reap(); }
 
 void Process::kill_and_reap() {
+  constexpr std::chrono::seconds kPatience{1};
   if (!pidfd_ || status_) return;
   (void)kill(SIGKILL);
-  (void)wait();
+  (void)wait_for(kPatience);
 }
 
 Result<void> Process::kill(int signal) const {
@@ -210,11 +273,13 @@ Result<ExitStatus> Process::wait() {
   int wait_status = 0;
   while (::waitpid(pid_, &wait_status, 0) < 0)
     if (errno != EINTR) return errno_failure(fmt::format("wait for process {}", pid_));
+  OwnChildren::remove(pid_);
   status_ = exit_status_from_wait(wait_status);
   return *status_;
 }
 
 void Process::detach() {
+  OwnChildren::remove(pid_);
   pidfd_.reset();
   pid_ = -1;
 }

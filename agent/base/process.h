@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <variant>
@@ -35,6 +36,24 @@ using ExitStatus = std::variant<Exited, Signaled>;
 // From waitpid(2)'s status word.
 [[nodiscard]] ExitStatus exit_status_from_wait(int wait_status);
 
+// Pids of children that somebody here waits for (Process, run_command), so that whoever reaps
+// orphans leaves them alone. Any thread.
+class OwnChildren {
+ public:
+  // Held from before the fork until add(): nobody sees the child unknown.
+  [[nodiscard]] static std::unique_lock<std::mutex> lock();
+  static void add(pid_t pid, const std::unique_lock<std::mutex>& held);
+  static void remove(pid_t pid);
+  [[nodiscard]] static bool contains(pid_t pid, const std::unique_lock<std::mutex>& held);
+};
+
+// Raises the soft limit of open files to the hard one; children that Process::spawn makes get the
+// old one back, since some programs close or select(2) all there may be. Before there are threads.
+[[nodiscard]] Result<void> raise_open_file_limit();
+
+// Path of the program that this process runs.
+[[nodiscard]] Result<std::string> own_program();
+
 struct ProcessOptions {
   std::vector<std::string> argv;                        // argv[0] is searched in PATH
   std::optional<std::vector<std::string>> environment;  // "NAME=value"; absent: inherited
@@ -47,16 +66,15 @@ struct ProcessOptions {
   bool die_with_parent = false;                         // PR_SET_PDEATHSIG SIGKILL
 };
 
-// Move-only. Destroying a process that was not waited for kills and reaps it.
+// Move-only. Destroying a process that was not waited for kills and reaps it; one that is still
+// there after a second (in uninterruptible sleep, with much memory to free) is left to the kernel.
 class Process {
  public:
   // exec errors come back as this call's failure, not as an exit code.
   [[nodiscard]] static Result<Process> spawn(const ProcessOptions& options);
 
   // A child that the caller made by clone3 with CLONE_PIDFD.
-  [[nodiscard]] static Process adopt(pid_t pid, UniqueFd pidfd) {
-    return Process(pid, std::move(pidfd));
-  }
+  [[nodiscard]] static Process adopt(pid_t pid, UniqueFd pidfd);
 
   Process(Process&&) noexcept = default;
   Process& operator=(Process&& other) noexcept;

@@ -238,14 +238,17 @@ Result<job::AgentOptions> agent_options(const config::Config& config,
   job::AgentOptions o;
   o.job = config.job().empty() ? batch_job_name() : config.job();
   if (o.job.empty()) o.job = default_name;
-  TRY(job::check_job_name(o.job));
+  o.launch = launch_options(config);
+  // The other nodes' jobs have longer names.
+  const std::string longest =
+      o.launch.nodes > 1 ? fmt::format("{}.n{}", o.job, o.launch.nodes - 1) : o.job;
+  TRY(job::check_job_name(longest));
   o.state_base = state_base(config);
-  TRY(job::check_path_length(o.state_base, o.job));
+  TRY(job::check_path_length(o.state_base, longest));
   TRY(job::prepare_base(o.state_base, config.allow_network_file_system()));
   o.libexec_dir = TRY(libexec_dir());
   TRY(sweep_first(o.state_base, o.libexec_dir, o.job));
   set_common(o, config);
-  o.launch = launch_options(config);
   o.membership.size = o.launch.nodes;
   TRY(set_node(o, config));
   TRY(set_uplink(o, config, o.job));

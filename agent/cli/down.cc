@@ -53,7 +53,7 @@ Result<int> sweep_dead(const Session& session, const std::string& base, const jo
 Result<int> down(const Session& session, const config::Config& config) {
   const job::FoundJob job = TRY(chosen_job(config));
   if (!job.alive) return sweep_dead(session, state_base(config), job);
-  const agent::DownReply reply = TRY(job::request_down(job.path + "/agent.sock"));
+  const agent::DownReply reply = TRY(job::request_down(job));
   // Ours, after the agent's own: it looks at the agent's end too.
   std::vector<std::string> left(reply.left().begin(), reply.left().end());
   const std::string libexec = TRY(libexec_dir());

@@ -71,13 +71,12 @@ Result<void> expose(const Session& session, const ExposeOptions& options,
   agent::ExposeRequest request;
   if (!options.list) request = TRY(request_of(options));
   const job::FoundJob job = TRY(running_job(config));
-  const std::string socket = job.path + "/agent.sock";
   if (options.list) {
-    const agent::StatusReply status = TRY(job::request_status(socket));
+    const agent::StatusReply status = TRY(job::request_status(job));
     print(session, status.exposed());
     return {};
   }
-  const agent::ExposeReply reply = TRY(job::request_expose(socket, request));
+  const agent::ExposeReply reply = TRY(job::request_expose(job, request));
   if (!reply.failure().empty()) return failure(reply.failure(), reply.remedy());
   print(session, reply.ports());
   return {};

@@ -2,6 +2,7 @@
 // conode image import|list|remove|build
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,7 +16,6 @@
 #include "agent/cli/session.h"
 #include "agent/cli/verbs.h"
 #include "agent/containerd/containerd.h"
-#include "agent/job/node_commands.h"
 #include "agent/job/rpc_server.h"
 
 namespace conode::cli {
@@ -33,23 +33,13 @@ containerd::ContainerdClient client(const job::FoundJob& job) {
   return containerd::ContainerdClient(job.path + "/run/containerd.sock");
 }
 
-// Each node has a containerd of its own: `conode image ...` there, with nothing but its errors.
-Result<void> on_other_nodes(const job::FoundJob& job, std::vector<std::string> words) {
-  if (job.instance->rank != 0) return {};
-  const agent::StatusReply status = TRY(job::request_status(job.path + "/agent.sock"));
-  const UniqueFd null = TRY(open_at(AT_FDCWD, "/dev/null", O_RDWR));
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  words.insert(words.begin(), {program.string(), "image"});
-  for (const agent::Node& node : status.nodes()) {
-    if (node.state() == "lost" || node.state() == "awaited") continue;
-    const int code = TRY(
-        job::run_on_node(job.path, node.rank(), words, {null.get(), null.get(), STDERR_FILENO}));
-    if (code != 0)
-      return failure(fmt::format("image {} on node n{}: exit code {}", words[2], node.rank(), code),
-                     "what node n" + std::to_string(node.rank()) + " said is above");
-  }
-  return {};
+// Each node has a containerd of its own.
+Result<void> on_other_nodes(const job::FoundJob& job, const agent::SpreadImageRequest& request) {
+  const agent::SpreadImageReply reply = TRY(job::request_spread_image(job, request));
+  if (reply.failures().empty()) return {};
+  return failure(fmt::format("the image is right on this node, but not on all: {}",
+                             fmt::join(reply.failures(), "; ")),
+                 "the same again, when the cause is gone");
 }
 
 std::function<void(const containerd::ImportProgress&)> progress(const Session& session) {
@@ -73,9 +63,11 @@ Result<void> import(Session& session, const std::string& source, const std::stri
       fmt::print("{}  {}  {} MiB\n", image.name, image.digest.substr(0, 19), image.size >> 20U);
   }
   if (session.json) fmt::print("{}\n", all.dump());
-  std::vector<std::string> words{"import", source};
-  if (!name.empty()) words.insert(words.end(), {"--name", name});
-  return on_other_nodes(job, words);
+  agent::SpreadImageRequest request;
+  std::error_code error;
+  request.set_import_path(std::filesystem::absolute(source, error).string());
+  request.set_name(name);
+  return on_other_nodes(job, request);
 }
 
 Result<void> list(Session& session) {
@@ -95,7 +87,9 @@ Result<void> remove(Session& session, const std::string& name) {
   if (!TRY(client(job).remove_image(image::complete_name(name))))
     return failure(fmt::format("remove image '{}': there is none of that name", name),
                    "'conode image list' shows the complete names");
-  return on_other_nodes(job, {"remove", name});
+  agent::SpreadImageRequest request;
+  request.set_remove_name(image::complete_name(name));
+  return on_other_nodes(job, request);
 }
 
 Result<void> build(const std::string& root, const image::ImageConfig& config,

@@ -53,22 +53,29 @@ class LogOutput {
   std::string unfinished_;
 };
 
-// Copies what is added to the file until the user interrupts.
-Result<void> follow(const std::string& path, LogOutput& output) {
-  const UniqueFd file = TRY(open_at(AT_FDCWD, path, O_RDONLY));
+// What there is, from where `file` stands.
+Result<void> copy(const UniqueFd& file, LogOutput& output) {
+  std::array<char, 65536> buffer{};
+  for (ssize_t n = 0; (n = ::read(file.get(), buffer.data(), buffer.size())) > 0;)
+    TRY(output.add({buffer.data(), static_cast<size_t>(n)}));
+  return {};
+}
+
+// Copies what is added to the file until the job ends or the user interrupts.
+Result<void> follow(const std::string& path, const UniqueFd& file, LogOutput& output) {
   const UniqueFd changes(::inotify_init1(IN_CLOEXEC));
-  if (!changes || ::inotify_add_watch(changes.get(), path.c_str(), IN_MODIFY | IN_DELETE_SELF) < 0)
+  // We hold the file open: of its removal its link count tells (IN_ATTRIB).
+  if (!changes || ::inotify_add_watch(changes.get(), path.c_str(), IN_MODIFY | IN_ATTRIB) < 0)
     return errno_failure(fmt::format("follow '{}'", path));
-  std::array<char, 16384> buffer{};
+  std::array<char, 4096> events{};
   for (;;) {
-    for (ssize_t n = 0; (n = ::read(file.get(), buffer.data(), buffer.size())) > 0;)
-      TRY(output.add({buffer.data(), static_cast<size_t>(n)}));
     // Rotated: it begins again.
     struct stat now {};
     if (::fstat(file.get(), &now) == 0 && now.st_size < ::lseek(file.get(), 0, SEEK_CUR))
       (void)::lseek(file.get(), 0, SEEK_SET);
+    TRY(copy(file, output));
     if (!exists(path)) return {};  // the job ended
-    if (::read(changes.get(), buffer.data(), buffer.size()) < 0 && errno != EINTR)
+    if (::read(changes.get(), events.data(), events.size()) < 0 && errno != EINTR)
       return errno_failure(fmt::format("follow '{}'", path));
   }
 }
@@ -95,9 +102,14 @@ Result<void> logs(const LogsOptions& options, bool json, const config::Config& c
     return failure(fmt::format("read the log of '{}': there is none", options.service),
                    "'conode logs' without a name lists the services");
   LogOutput output(options.service, json);
-  if (options.follow) return follow(path, output);
-  const std::string text = TRY(read_file(path));
-  return output.add(options.lines > 0 ? services::last_lines(text, options.lines) + "\n" : text);
+  const UniqueFd file = TRY(open_at(AT_FDCWD, path, O_RDONLY));
+  if (options.lines > 0) {
+    constexpr size_t kSearched = 1U << 20U;
+    const std::string end = services::end_of_file(path, kSearched);
+    if (!end.empty()) TRY(output.add(services::last_lines(end, options.lines) + "\n"));
+    (void)::lseek(file.get(), 0, SEEK_END);
+  }
+  return options.follow ? follow(path, file, output) : copy(file, output);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "agent/base/command.h"
 #include "agent/cli/session.h"
 #include "agent/cli/verbs.h"
 #include "agent/job/hpc_part.h"
@@ -81,12 +82,6 @@ void rsh(Session& session, const std::string& node, const std::string& line) {
     session.exit_code = report(session, code.error(), kOwnFailure);
 }
 
-std::string shell_quoted(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 void print_environment(Session& session) {
   config::Config config;
   if (!session.load_for_job(&config)) return;
@@ -113,6 +108,7 @@ void run_kubectl(Session& session, const std::vector<std::string>& arguments) {
     return;
   }
   ::setenv("KUBECONFIG", (job->path + "/kubeconfig").c_str(), 1);
+  ::setenv("KUBECACHEDIR", job::kubectl_cache(job->path).c_str(), 1);
   std::vector<std::string> command{"kubectl"};
   command.insert(command.end(), arguments.begin(), arguments.end());
   const std::string program = job->instance->bundle + "/kubectl";

@@ -5,14 +5,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "agent/base/file.h"
 #include "agent/base/log.h"
+#include "agent/base/process.h"
 
 namespace conode::cli {
 namespace {
@@ -71,10 +70,7 @@ std::string state_base(const config::Config& config) {
 }
 
 Result<std::string> libexec_dir() {
-  std::array<char, PATH_MAX> path{};
-  if (::readlink("/proc/self/exe", path.data(), path.size() - 1) < 0)
-    return errno_failure("find conode's own directory");
-  std::string dir = path.data();
+  std::string dir = TRY(own_program());
   for (int level = 0; level < 2; ++level) dir.resize(dir.rfind('/'));
   dir += "/libexec/conode";
   if (!exists(dir + "/conode-init"))

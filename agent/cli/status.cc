@@ -85,7 +85,7 @@ void print_json(const agent::StatusReply& s, const std::vector<containerd::Conta
 
 Result<void> status(const Session& session, const config::Config& config) {
   const job::FoundJob job = TRY(running_job(config));
-  const agent::StatusReply reply = TRY(job::request_status(job.path + "/agent.sock"));
+  const agent::StatusReply reply = TRY(job::request_status(job));
   containerd::ContainerdClient client(job.path + "/run/containerd.sock");
   const std::vector<containerd::Container> containers =
       client.containers().value_or(std::vector<containerd::Container>());

@@ -34,13 +34,16 @@ void print_progress(const Session& session, const job::Progress& p) {
     tell(stderr, fmt::format("conode: {:6.2f} s  {}\n", p.seconds, p.phase));
 }
 
+Error left_behind(const std::string& line) {
+  return {{}, "audit: left behind: " + line, "'conode sweep' tries again"};
+}
+
 int conclude(const Session& session, const std::string& job, const Result<job::Outcome>& outcome,
              int own_failure) {
   if (!outcome) return report(session, outcome.error(), own_failure);
   if (outcome->left.empty() && !session.json && log::enabled(log::Level::info))
     tell(stderr, fmt::format("conode: job '{}' has ended; audit: nothing is left\n", job));
-  for (const std::string& line : outcome->left)
-    report(session, Error{{}, "audit: left behind: " + line, "'conode sweep' tries again"});
+  for (const std::string& line : outcome->left) report(session, left_behind(line));
   if (outcome->failure) {
     const bool not_started = outcome->exit_code == 126 || outcome->exit_code == 127;
     return report(session, *outcome->failure, not_started ? outcome->exit_code : own_failure);
@@ -103,9 +106,12 @@ void follow_agent(Session& session, const UniqueFd& pipe, const std::string& job
 
 // The state directory and its logs go with the job. Why it ended before anybody ended it stands
 // where `conode up` was called, as a batch system's output does.
-void leave_report(const std::string& job, const Error& failure) {
-  std::string text = fmt::format("conode: job '{}' has ended: {}\n", job, failure.message());
-  if (!failure.remedy.empty()) text += fmt::format("  what to do: {}\n", failure.remedy);
+void leave_report(const std::string& job, const std::vector<Error>& failures) {
+  std::string text = fmt::format("conode: job '{}' has ended\n", job);
+  for (const Error& failure : failures) {
+    text += fmt::format("conode: {}\n", failure.message());
+    if (!failure.remedy.empty()) text += fmt::format("  what to do: {}\n", failure.remedy);
+  }
   text += "\nthe agent's log:\n";
   for (const std::string& line : log::recent()) text += line;
   const Result<UniqueFd> file =
@@ -134,15 +140,17 @@ void leave_report(const std::string& job, const Error& failure) {
   };
   const std::string job = options.job;
   const Result<job::Outcome> outcome = job::run_agent(std::move(options));
-  const Error* failure = !outcome           ? &outcome.error()
-                         : outcome->failure ? &*outcome->failure
-                                            : nullptr;
-  if (failure != nullptr && ready) leave_report(job, *failure);
-  if (failure != nullptr)
-    (void)write_all(
-        pipe, json({{"error", failure->message()}, {"remedy", failure->remedy}}).dump() + "\n",
-        "progress");
-  ::_exit(failure != nullptr ? 1 : 0);
+  std::vector<Error> failures;
+  if (!outcome) failures.push_back(outcome.error());
+  if (outcome && outcome->failure) failures.push_back(*outcome->failure);
+  if (outcome)
+    for (const std::string& line : outcome->left) failures.push_back(left_behind(line));
+  if (!failures.empty() && ready) leave_report(job, failures);
+  std::string lines;
+  for (const Error& e : failures)
+    lines += json({{"error", e.message()}, {"remedy", e.remedy}}).dump() + "\n";
+  (void)write_all(pipe, lines, "progress");
+  ::_exit(failures.empty() ? 0 : 1);
 }
 
 void up(Session& session, job::AgentOptions options) {

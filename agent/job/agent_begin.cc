@@ -34,9 +34,10 @@ NodeAgent::NodeAgent(AgentOptions options, JobDir dir, HostSide host,
       signals_(loop_, SIGINT, SIGTERM),
       child_ended_(loop_, SIGCHLD),
       deadline_(loop_),
-      containers_(loop_, dir_.path() + "/run/containerd.sock",
-                  {[this](const std::string& source) { on_imported(source); },
-                   [this](const Error& error) { fail(error, Event::failed); }}),
+      log_timer_(loop_),
+      containers_(
+          loop_, dir_.path() + "/run/containerd.sock",
+          {[this] { on_imported(); }, [this](const Error& error) { fail(error, Event::failed); }}),
       context_(context()),
       role_(options_.membership.rank == 0
                 ? make_control_plane(context_, std::move(host), std::move(launcher))
@@ -51,7 +52,7 @@ AgentContext NodeAgent::context() {
           .look_again = [this] { check_ready(); },
           .fail = [this](Error error, Event event) { fail(std::move(error), event); },
           .handle = [this](Event event) { handle(event); },
-          .import_image = [this](const std::string& source) { containers_.import(source); },
+          .containers = containers_,
           .add_service = [this](services::ServiceSpec spec) { supervisor_->add(std::move(spec)); },
           .link = nullptr};
 }
@@ -68,7 +69,9 @@ Result<void> NodeAgent::begin() {
                .bundle = options_.bundle_dir,
                .api_port = options_.api_port,
                .network = own_network(),
-               .shared_machine = options_.launch.kind == launch::Kind::local};
+               .shared_machine = options_.launch.kind == launch::Kind::local,
+               .stop_grace = static_cast<int>(
+                   std::chrono::ceil<std::chrono::seconds>(options_.stop_grace).count())};
   const auto delegation = TRY_AS("look for a delegated cgroup", usable_delegation(options_));
   // Jobs with other state directories may have the same name and delegation: the name of a run.
   const std::string run = options_.job + "." + instance_.instance.substr(0, 8);
@@ -158,7 +161,8 @@ void NodeAgent::on_sandbox_gone() {
 }
 
 void NodeAgent::watch_deadline() {
-  if (options_.missing_node == MissingNode::wait) return;  // however long it takes
+  // However long other nodes take.
+  if (options_.missing_node == MissingNode::wait && options_.membership.size > 1) return;
   deadline_.expires_after(options_.ready_within);
   deadline_.async_wait([this](const error_code& error) {
     if (error || state_ != State::starting) return;
@@ -185,6 +189,16 @@ Result<void> NodeAgent::listen_for_calls() {
                                   auto reply = std::make_shared<std::promise<agent::ExposeReply>>();
                                   asio::post(loop_, [this, &request, reply] {
                                     role_->expose(request, [reply](agent::ExposeReply answer) {
+                                      reply->set_value(std::move(answer));
+                                    });
+                                  });
+                                  return reply->get_future().get();
+                                },
+                                [this](const agent::SpreadImageRequest& request) {
+                                  using Reply = agent::SpreadImageReply;
+                                  auto reply = std::make_shared<std::promise<Reply>>();
+                                  asio::post(loop_, [this, &request, reply] {
+                                    role_->spread_image(request, [reply](Reply answer) {
                                       reply->set_value(std::move(answer));
                                     });
                                   });

@@ -20,7 +20,6 @@
 #include "agent/job/enforcement.h"
 #include "agent/job/job_dir.h"
 #include "agent/job/life_cycle.h"
-#include "agent/job/log_rotation.h"
 #include "agent/job/node_agent.h"
 #include "agent/job/orphans.h"
 #include "agent/job/role.h"
@@ -53,9 +52,10 @@ class NodeAgent {
   void start_services();
   void start_egress();
   void on_service(const services::ServiceStatus& status);
-  void on_imported(const std::string& source);
+  void on_imported();
   void on_sandbox_gone();
   void watch_deadline();
+  void watch_logs();
   void check_ready();
   void start_workload();
   void watch_orphans();
@@ -83,6 +83,7 @@ class NodeAgent {
   boost::asio::signal_set signals_;
   boost::asio::signal_set child_ended_;
   boost::asio::steady_timer deadline_;
+  boost::asio::steady_timer log_timer_;
   IdMap ids_;
   std::optional<sandbox::Sandbox> sandbox_;
   std::unique_ptr<services::SandboxLink> link_;
@@ -92,8 +93,7 @@ class NodeAgent {
   AgentContext context_;
   std::unique_ptr<Role> role_;
   std::unique_ptr<Workload> workload_;
-  std::optional<LogRotation> log_rotation_;  // while it runs
-  std::unique_ptr<egress::Egress> egress_;   // from the sandbox's start to the job's end
+  std::unique_ptr<egress::Egress> egress_;  // from the sandbox's start to the job's end
   Orphans orphans_;
   std::unique_ptr<RpcServer> rpc_;
   std::promise<agent::DownReply> cleaned_;

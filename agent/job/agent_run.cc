@@ -13,6 +13,7 @@
 #include "agent/base/file.h"
 #include "agent/base/log.h"
 #include "agent/job/agent_impl.h"
+#include "agent/job/log_rotation.h"
 
 namespace conode::job {
 
@@ -64,7 +65,7 @@ void NodeAgent::perform(Action action) {
       return start_services();
     case Action::announce: {
       deadline_.cancel();
-      log_rotation_.emplace(loop_, dir_.path() + "/log");
+      watch_logs();
       Progress last{"ready", seconds_since(options_.since), {}, {}, true};
       if (options_.progress) options_.progress(last);
       role_->announce();
@@ -78,7 +79,7 @@ void NodeAgent::perform(Action action) {
     case Action::stop:
       stop_requested_ = std::chrono::steady_clock::now();
       deadline_.cancel();
-      log_rotation_.reset();
+      log_timer_.cancel();
       egress_.reset();
       role_->begin_end();
       // The loop goes on meanwhile: it answers Status.
@@ -113,6 +114,7 @@ void NodeAgent::start_egress() {
                           .libexec_dir = options_.libexec_dir,
                           .log_path = dir_.path() + "/log/egress.log",
                           .cpus = options_.k8s.mask,
+                          .marker = fmt::format("{}={}", kPartVariable, instance_.instance),
                           .cgroup = {}};
   if (!enforced_.k8s_cgroup.empty()) options.cgroup = enforced_.k8s_cgroup + "/services/egress";
   egress_ = std::make_unique<egress::Egress>(loop_, std::move(options));
@@ -126,15 +128,26 @@ void NodeAgent::on_service(const services::ServiceStatus& s) {
   check_ready();
 }
 
-void NodeAgent::on_imported(const std::string& source) {
+void NodeAgent::on_imported() {
   if (containers_.awaited() == 0) phase("images");
-  role_->image_imported(source);
   check_ready();
 }
 
 void NodeAgent::check_ready() {
   if (containers_.awaited() == 0 && role_->ready() && supervisor_ && supervisor_->all_ready())
     handle(Event::cluster_ready);
+}
+
+void NodeAgent::watch_logs() {
+  constexpr std::chrono::minutes kPeriod{1};
+  constexpr uint64_t kLimit = 8U << 20U;
+  log_timer_.expires_after(kPeriod);
+  log_timer_.async_wait([this](const error_code& error) {
+    if (error || state_ != State::running) return;
+    if (const Result<void> done = rotate_logs(dir_.path() + "/log", kLimit); !done)
+      log::warning("{}", done.error().message());
+    watch_logs();
+  });
 }
 
 void NodeAgent::start_workload() {
@@ -151,7 +164,6 @@ void NodeAgent::start_workload() {
                       });
   if (started) {
     workload_ = std::move(*started);
-    orphans_.except(workload_->pid());
     return;
   }
   outcome_.exit_code = started.error().is(std::errc::no_such_file_or_directory) ? 127 : 126;
@@ -191,7 +203,7 @@ void NodeAgent::fail(Error error, Event event) {
 
 void NodeAgent::phase(const std::string& name) {
   const Progress progress{name, seconds_since(options_.since), {}, {}, false};
-  phases_.push_back(progress);
+  if (state_ == State::starting) phases_.push_back(progress);
   if (options_.progress) options_.progress(progress);
 }
 

@@ -50,11 +50,11 @@ bool has_marker(const std::string& pid, const std::string& marker) {
 }
 
 // Processes of ours that carry the job's marker, without the caller and its ancestors.
-std::vector<Found> marked_processes(const std::string& instance) {
+Result<std::vector<Found>> marked_processes(const std::string& instance) {
   const std::string marker = fmt::format("{}={}", kPartVariable, instance);
   const std::set<int> spared = own_ancestors();
   std::vector<Found> found;
-  const std::vector<std::string> names = list_dir("/proc").value_or(std::vector<std::string>{});
+  const std::vector<std::string> names = TRY_AS("look for processes", list_dir("/proc"));
   for (const std::string& name : names) {
     int pid = 0;
     if (std::from_chars(name.data(), name.data() + name.size(), pid).ptr !=
@@ -130,13 +130,13 @@ Result<void> remove_state(const std::string& path, const std::string& libexec_di
 
 Result<int> end_hpc_processes(const Instance& instance, std::chrono::milliseconds grace) {
   constexpr std::chrono::milliseconds kAfterKill{5000};
-  std::vector<Found> left = marked_processes(instance.instance);
+  std::vector<Found> left = TRY(marked_processes(instance.instance));
   const int count = static_cast<int>(left.size());
   if (count == 0) return 0;
   signal_and_wait(left, SIGTERM, grace);
   // New ones may have been started meanwhile; SIGKILL until none is found.
   for (int round = 0; round < 10; ++round) {
-    left = marked_processes(instance.instance);
+    left = TRY(marked_processes(instance.instance));
     if (left.empty()) return count;
     signal_and_wait(left, SIGKILL, kAfterKill);
   }
@@ -159,7 +159,11 @@ Result<void> remove_job(const FoundJob& job, const std::string& libexec_dir,
     note("sandbox", end_sandbox(*job.instance));
     if (!job.instance->cgroup.empty()) note("cgroups", remove_job_cgroups(job.instance->cgroup));
   }
-  note("state", remove_state(job.path, libexec_dir));
+  // While something of it lives, its record stays: a later sweep goes on from there.
+  if (outcome)
+    note("state", remove_state(job.path, libexec_dir));
+  else if (exists(job.path))
+    note("content", remove_content(job.path, libexec_dir));
   return outcome;
 }
 
@@ -167,7 +171,9 @@ std::vector<std::string> audit(const FoundJob& job) {
   std::vector<std::string> left;
   if (exists(job.path)) left.push_back(fmt::format("state directory '{}'", job.path));
   if (!job.instance) return left;
-  for (const Found& p : marked_processes(job.instance->instance))
+  const Result<std::vector<Found>> processes = marked_processes(job.instance->instance);
+  if (!processes) left.push_back(processes.error().message());
+  for (const Found& p : processes.value_or(std::vector<Found>{}))
     left.push_back(fmt::format("process {} '{}' of the HPC part", p.pid, p.name));
   if (init_alive(*job.instance))
     left.push_back(fmt::format("process {}, the sandbox's init", job.instance->init_pid));

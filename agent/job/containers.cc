@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "agent/base/log.h"
 #include "agent/containerd/containerd.h"
 
 namespace conode::job {
@@ -37,15 +38,41 @@ Containers::Containers(asio::io_context& loop, std::string socket, Handlers hand
 
 void Containers::import(const std::string& source) {
   ++awaited_;
+  when_ready([this, source] { begin_import(source); });
+}
+
+void Containers::import_for(const std::string& source, const std::string& name, Done done) {
+  when_ready([this, source, name, done = std::move(done)] {
+    asio::post(importing_, [this, source, name, done] {
+      const auto imported = containerd::ContainerdClient(socket_).import_image(
+          source, {.name = name, .architecture = {}, .on_progress = {}});
+      const Result<void> outcome =
+          imported ? Result<void>() : tl::make_unexpected(imported.error());
+      asio::post(loop_, [done, outcome] { done(outcome); });
+    });
+  });
+}
+
+void Containers::remove_for(const std::string& name, Done done) {
+  when_ready([this, name, done = std::move(done)] {
+    asio::post(importing_, [this, name, done] {
+      const auto removed = containerd::ContainerdClient(socket_).remove_image(name);
+      const Result<void> outcome = removed ? Result<void>() : tl::make_unexpected(removed.error());
+      asio::post(loop_, [done, outcome] { done(outcome); });
+    });
+  });
+}
+
+void Containers::when_ready(std::function<void()> task) {
   if (ready_)
-    begin_import(source);
+    task();
   else
-    queued_.push_back(source);
+    queued_.push_back(std::move(task));
 }
 
 void Containers::on_ready() {
   ready_ = true;
-  for (const std::string& source : std::exchange(queued_, {})) begin_import(source);
+  for (const auto& task : std::exchange(queued_, {})) task();
   if (events_) return;  // it subscribes again by itself
   events_ = containerd::ContainerdClient(socket_).events([this](const containerd::Event& event) {
     // Now: Kubernetes removes what has ended.
@@ -57,16 +84,20 @@ void Containers::on_ready() {
 void Containers::begin_import(const std::string& source) {
   asio::post(importing_, [this, source] {
     const auto imported = containerd::ContainerdClient(socket_).import_image(source);
-    asio::post(loop_, [this, source, error = imported ? Error{} : imported.error()] {
+    asio::post(loop_, [this, error = imported ? Error{} : imported.error()] {
       if (!error.context.empty()) return handlers_.failed(error);
       --awaited_;
-      handlers_.imported(source);
+      handlers_.imported();
     });
   });
 }
 
 void Containers::on_event(const containerd::Event& event, const std::string& name) {
   constexpr size_t kRemembered = 32;
+  if (const auto* failed = std::get_if<containerd::SubscriptionFailed>(&event.what)) {
+    log::warning("containers that end badly are not noticed any more: {}", failed->error.message());
+    return events_.reset();  // again with the next containerd
+  }
   // A pod's pause container is always killed.
   if (const auto* created = std::get_if<containerd::ContainerCreated>(&event.what);
       created != nullptr && created->image.find("/pause:") != std::string::npos)
@@ -82,6 +113,7 @@ void Containers::on_event(const containerd::Event& event, const std::string& nam
 
 void Containers::stop() {
   events_.reset();
+  importing_.stop();  // what has not begun
   importing_.join();
 }
 

@@ -28,15 +28,19 @@ struct BadEnd {
 class Containers {
  public:
   struct Handlers {
-    std::function<void(const std::string& source)> imported;
-    std::function<void(const Error&)> failed;  // an import
+    std::function<void()> imported;            // one of the start
+    std::function<void(const Error&)> failed;  // such an import
   };
 
   Containers(boost::asio::io_context& loop, std::string socket, Handlers handlers);
   ~Containers() { stop(); }
 
-  // An OCI archive or layout; begins when containerd is ready.
+  // An OCI archive or layout of the job's start; begins when containerd is ready.
   void import(const std::string& source);
+  // At any time, for somebody who waits for it: `done` is called on the loop's thread.
+  using Done = std::function<void(const Result<void>&)>;
+  void import_for(const std::string& source, const std::string& name, Done done);
+  void remove_for(const std::string& name, Done done);
   void on_ready();
   [[nodiscard]] size_t awaited() const { return awaited_; }
   // The latest, oldest first.
@@ -46,6 +50,7 @@ class Containers {
 
  private:
   void begin_import(const std::string& source);
+  void when_ready(std::function<void()> task);
   void on_event(const containerd::Event& event, const std::string& name);
 
   boost::asio::io_context& loop_;
@@ -53,7 +58,7 @@ class Containers {
   Handlers handlers_;
   bool ready_ = false;
   size_t awaited_ = 0;
-  std::vector<std::string> queued_;  // until containerd is ready
+  std::vector<std::function<void()>> queued_;  // until containerd is ready
   std::deque<BadEnd> bad_ends_;
   std::set<std::string> pauses_;  // ids
   boost::asio::thread_pool importing_{1};

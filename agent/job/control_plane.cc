@@ -34,7 +34,6 @@ class ControlPlane final : public Role {
   [[nodiscard]] Result<void> begin() override;
   [[nodiscard]] Result<void> sandbox_up(std::vector<UniqueFd> tun) override;
   void service_ready(const std::string& name) override;
-  void image_imported(const std::string& /*source*/) override {}
   [[nodiscard]] bool ready() const override { return waiting_for().empty(); }
   [[nodiscard]] std::string waiting_for() const override;
   void announce() override {}
@@ -43,6 +42,8 @@ class ControlPlane final : public Role {
   void describe(agent::StatusReply& reply) const override;
   void expose(const agent::ExposeRequest& request,
               std::function<void(agent::ExposeReply)> done) override;
+  void spread_image(const agent::SpreadImageRequest& request,
+                    std::function<void(agent::SpreadImageReply)> done) override;
 
  private:
   [[nodiscard]] std::string server_url() const {
@@ -79,7 +80,6 @@ Result<void> ControlPlane::begin() {
       {[this] { context_.look_again(); },
        [this](const Error& error) { context_.fail(error, Event::node_missing); },
        [this](uint32_t count) { on_joined(count); }}));
-  for (const std::string& image : context_.options.images) members_->import_everywhere(image);
   return {};
 }
 
@@ -172,6 +172,7 @@ std::string ControlPlane::waiting_for() const {
 
 void ControlPlane::begin_end() {
   if (exposure_) exposure_->stop();
+  api_.clear();  // whoever is connected has descriptors that the clean-up needs
   if (!members_) return;
   members_->end([this](std::vector<std::string> left) {
     left_elsewhere_ = std::move(left);
@@ -210,6 +211,12 @@ void ControlPlane::expose(const agent::ExposeRequest& request,
   reply.set_failure("expose a Service: the API server is not ready yet");
   reply.set_remedy("wait until 'conode up' says that the job is ready");
   done(std::move(reply));
+}
+
+void ControlPlane::spread_image(const agent::SpreadImageRequest& request,
+                                std::function<void(agent::SpreadImageReply)> done) {
+  if (members_) return members_->spread_image(request, std::move(done));
+  done({});
 }
 
 }  // namespace

@@ -16,6 +16,14 @@ Result<void> limit(const Cgroup& cgroup, const EnforcedPart& part) {
   return cgroup.write("memory.max", std::to_string(part.memory));
 }
 
+std::string why_not_controllers(const Delegation& delegation, const JobCgroups& cgroups) {
+  if (!cgroups.missing.empty()) return cgroups.missing.front().message();
+  if (!delegation.may_enable)
+    return fmt::format("'{}/cgroup.subtree_control' is not writable by you", delegation.path);
+  return fmt::format("'{}' offers only [{}]", delegation.path,
+                     fmt::join(delegation.controllers, " "));
+}
+
 }  // namespace
 
 Result<std::optional<Delegation>> usable_delegation(const AgentOptions& options) {
@@ -36,8 +44,7 @@ Result<Enforced> enforce(const AgentOptions& options, const std::optional<Delega
     result.level = cgroups.level;
     result.reason.clear();
     if (result.level != EnforcementLevel::controllers)
-      result.reason = fmt::format("'{}' offers only [{}]", delegation->path,
-                                  fmt::join(delegation->controllers, " "));
+      result.reason = why_not_controllers(*delegation, cgroups);
     result.job_cgroup = cgroups.job.path();
     result.agent_cgroup = cgroups.agent.path();
     result.hpc_cgroup = cgroups.hpc.path();

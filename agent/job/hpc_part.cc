@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 
 #include "agent/base/file.h"
+#include "agent/base/process.h"
 #include "agent/job/cleanup.h"
 #include "agent/topology/cpu_set.h"
 
@@ -32,9 +32,9 @@ void add_nodes(std::map<std::string, std::string>& env, const std::string& state
                bool shared_machine) {
   const std::string hosts = state_dir + kHostFile;
   if (!exists(hosts)) return;
-  std::error_code error;
-  const std::string launcher =
-      std::filesystem::read_symlink("/proc/self/exe", error).string() + " rsh";
+  const Result<std::string> program = own_program();
+  if (!program) return;
+  const std::string launcher = *program + " rsh";
   env["OMPI_MCA_orte_default_hostfile"] = env["PRTE_MCA_prte_default_hostfile"] = hosts;
   env["OMPI_MCA_plm_rsh_agent"] = env["PRTE_MCA_plm_ssh_agent"] = launcher;
   // Open MPI cannot see that its hosts share cores: ranks that wait would keep others from working.
@@ -42,6 +42,8 @@ void add_nodes(std::map<std::string, std::string>& env, const std::string& state
 }
 
 }  // namespace
+
+std::string kubectl_cache(const std::string& state_dir) { return state_dir + "/tmp/kubectl"; }
 
 std::map<std::string, std::string> part_environment(const Instance& instance,
                                                     const std::string& state_dir) {
@@ -51,7 +53,10 @@ std::map<std::string, std::string> part_environment(const Instance& instance,
       {"CONODE_JOB_HPC_CPUS", instance.hpc_cpus},
       {"CONODE_JOB_K8S_CPUS", instance.k8s_cpus},
       {"CONODE_JOB_BUNDLE", instance.bundle}};
-  if (instance.rank == 0) env["KUBECONFIG"] = state_dir + "/kubeconfig";
+  if (instance.rank == 0) {
+    env["KUBECONFIG"] = state_dir + "/kubeconfig";
+    env["KUBECACHEDIR"] = kubectl_cache(state_dir);
+  }
   add_nodes(env, state_dir, instance.shared_machine);
   const Result<CpuSet> cpus = CpuSet::parse(instance.hpc_cpus);
   if (!cpus || instance.hpc_cpus.empty()) return env;

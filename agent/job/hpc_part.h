@@ -14,6 +14,9 @@ namespace conode::job {
 // it.
 inline constexpr const char* kHostFile = "/hostfile";
 
+// KUBECACHEDIR: kubectl would fill the user's home with what it learns of each cluster.
+[[nodiscard]] std::string kubectl_cache(const std::string& state_dir);
+
 // Variables for `conode env`: how to reach the cluster, and what MPI, hwloc and the batch system
 // need so that their own binding stays inside the part.
 [[nodiscard]] std::map<std::string, std::string> part_environment(const Instance& instance,

@@ -60,18 +60,30 @@ std::string to_json(const Instance& i) {
                        {"bundle", i.bundle},
                        {"api_port", i.api_port},
                        {"network", i.network},
-                       {"shared_machine", i.shared_machine}};
+                       {"shared_machine", i.shared_machine},
+                       {"stop_grace", i.stop_grace}};
   return object.dump(2) + "\n";
 }
 
 Result<Instance> instance_from_json(const std::string& text) {
   try {
     const json o = json::parse(text);
-    return Instance{o.at("job"),         o.at("rank"),     o.at("instance"),
-                    o.at("pid"),         o.at("init_pid"), o.at("init_start_time"),
-                    o.at("enforcement"), o.at("hpc_cpus"), o.at("k8s_cpus"),
-                    o.at("shared_core"), o.at("cgroup"),   o.at("bundle"),
-                    o.at("api_port"),    o.at("network"),  o.at("shared_machine")};
+    return Instance{o.at("job"),
+                    o.at("rank"),
+                    o.at("instance"),
+                    o.at("pid"),
+                    o.at("init_pid"),
+                    o.at("init_start_time"),
+                    o.at("enforcement"),
+                    o.at("hpc_cpus"),
+                    o.at("k8s_cpus"),
+                    o.at("shared_core"),
+                    o.at("cgroup"),
+                    o.at("bundle"),
+                    o.at("api_port"),
+                    o.value("network", uint64_t{0}),
+                    o.value("shared_machine", false),
+                    o.value("stop_grace", 0)};
   } catch (const json::exception& e) {
     return failure(fmt::format("read instance.json: {}", e.what()));
   }
@@ -205,12 +217,19 @@ Result<bool> has_agent(const std::string& job_path) {
   return asked.l_type != F_UNLCK;
 }
 
-std::optional<Instance> read_instance(const std::string& job_path) {
-  const Result<std::string> text = read_file(job_path + "/" + kInstanceName);
-  if (!text) return std::nullopt;
+// Empty: it was not written yet.
+Result<std::optional<Instance>> read_instance(const std::string& job_path) {
+  const std::string path = job_path + "/" + kInstanceName;
+  const std::optional<std::string> text = TRY(read_file_if_exists(path));
+  if (!text) return std::optional<Instance>{};
   Result<Instance> instance = instance_from_json(*text);
-  if (!instance) return std::nullopt;
-  return std::move(*instance);
+  if (instance) return std::optional<Instance>(std::move(*instance));
+  return tl::make_unexpected(
+      std::move(instance)
+          .error()
+          .wrap(fmt::format("look at '{}'", path))
+          .with_remedy(
+              "end what CONODE_PART in their environments tells, then remove the directory"));
 }
 
 }  // namespace
@@ -225,7 +244,8 @@ Result<std::vector<FoundJob>> find_jobs(const std::string& base) {
     std::error_code ignored;
     if (!std::filesystem::is_directory(path, ignored)) continue;
     const bool alive = TRY_AS(fmt::format("look at job '{}'", name), has_agent(path));
-    found.push_back({name, path, alive, read_instance(path)});
+    // One that cannot be read is no reason not to find the others.
+    found.push_back({name, path, alive, read_instance(path).value_or(std::nullopt)});
   }
   return found;
 }
@@ -242,21 +262,28 @@ Result<std::optional<DeadJob>> take_dead(const std::string& base, const std::str
     if (is_busy(errno)) return std::optional<DeadJob>{};
     return errno_failure(fmt::format("lock '{}'", path));
   }
-  return DeadJob{{job, path, false, read_instance(path)}, std::move(lock)};
+  // Without its record what it made is not found: nothing is removed before somebody has looked.
+  return DeadJob{{job, path, false, TRY(read_instance(path))}, std::move(lock)};
 }
 
-std::optional<uint64_t> process_start_time(int pid) {
+std::optional<ProcessStat> process_stat(int pid) {
   const Result<std::string> stat = read_file(fmt::format("/proc/{}/stat", pid));
   if (!stat) return std::nullopt;
   // Fields are counted behind the command's closing parenthesis: it may hold anything.
   size_t at = stat->rfind(')');
   if (at == std::string::npos || stat->size() < at + 3) return std::nullopt;
   const char state = (*stat)[at + 2];
-  if (state == 'Z' || state == 'X') return std::nullopt;  // whoever has to reap it takes his time
   constexpr int kFieldsToSkip = 20;
   for (int i = 0; i < kFieldsToSkip && at != std::string::npos; ++i) at = stat->find(' ', at + 1);
   if (at == std::string::npos) return std::nullopt;
-  return std::stoull(stat->substr(at + 1));
+  return ProcessStat{state, std::stoull(stat->substr(at + 1))};
+}
+
+std::optional<uint64_t> process_start_time(int pid) {
+  const std::optional<ProcessStat> stat = process_stat(pid);
+  // Whoever has to reap one that has ended takes his time.
+  if (!stat || stat->ended()) return std::nullopt;
+  return stat->start_time;
 }
 
 }  // namespace conode::job

@@ -30,6 +30,7 @@ struct Instance {
   int api_port = 0;             // on the host's loopback
   uint64_t network = 0;         // inode of the network namespace that is the node's host
   bool shared_machine = false;  // the job's nodes are made of this machine
+  int stop_grace = 0;           // seconds that processes get to end by themselves
 };
 
 // Inode of the caller's network namespace; 0: unknown.
@@ -97,7 +98,15 @@ struct DeadJob {
 [[nodiscard]] Result<std::optional<DeadJob>> take_dead(const std::string& base,
                                                        const std::string& job);
 
-// Start time of a process, in clock ticks since boot; absent where there is none.
+// Of proc_pid_stat(5).
+struct ProcessStat {
+  char state = '?';
+  uint64_t start_time = 0;  // in clock ticks since boot
+  [[nodiscard]] bool ended() const { return state == 'Z' || state == 'X'; }
+};
+[[nodiscard]] std::optional<ProcessStat> process_stat(int pid);
+
+// Start time of a process, in clock ticks since boot; absent where there is none, or it has ended.
 [[nodiscard]] std::optional<uint64_t> process_start_time(int pid);
 
 }  // namespace conode::job

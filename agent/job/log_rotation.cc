@@ -6,7 +6,6 @@
 #include <filesystem>
 
 #include "agent/base/file.h"
-#include "agent/base/log.h"
 
 namespace conode::job {
 namespace {
@@ -34,23 +33,6 @@ Result<void> rotate_logs(const std::string& dir, uint64_t limit) {
     if (Result<void> done = rotate(log); !done && first) first = std::move(done);
   }
   return first;
-}
-
-LogRotation::LogRotation(boost::asio::io_context& loop, std::string dir)
-    : timer_(loop), dir_(std::move(dir)) {
-  wait();
-}
-
-void LogRotation::wait() {
-  constexpr std::chrono::minutes kPeriod{1};
-  constexpr uint64_t kLimit = 8U << 20U;
-  timer_.expires_after(kPeriod);
-  timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
-    if (const Result<void> done = rotate_logs(dir_, kLimit); !done)
-      log::warning("{}", done.error().message());
-    wait();
-  });
 }
 
 }  // namespace conode::job

@@ -4,8 +4,6 @@
 // (O_APPEND); what they write between copy and truncation is lost.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <string>
 
@@ -16,17 +14,5 @@ namespace conode::job {
 // Every "*.log" of `dir` that is larger than `limit` bytes. Goes on after a file that fails, and
 // returns the first failure. Without space for the copy the older lines are lost.
 [[nodiscard]] Result<void> rotate_logs(const std::string& dir, uint64_t limit);
-
-// Looks once a minute, on the loop's thread, until it is destroyed.
-class LogRotation {
- public:
-  LogRotation(boost::asio::io_context& loop, std::string dir);
-
- private:
-  void wait();
-
-  boost::asio::steady_timer timer_;
-  std::string dir_;
-};
 
 }  // namespace conode::job

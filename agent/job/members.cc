@@ -7,10 +7,11 @@
 #include <fmt/format.h>
 #include <sys/utsname.h>
 
-#include <filesystem>
+#include <algorithm>
 
 #include "agent/base/file.h"
 #include "agent/base/log.h"
+#include "agent/base/process.h"
 #include "agent/job/hpc_part.h"
 #include "agent/kubernetes/cluster.h"
 #include "agent/services/failure_report.h"
@@ -38,19 +39,10 @@ bus::Message api_message() {
   return command([](bus::Command& c) { c.mutable_api_ready(); });
 }
 
-std::string own_program() {
-  std::error_code error;
-  return std::filesystem::read_symlink("/proc/self/exe", error).string();
-}
-
 std::string own_host_name() {
   utsname machine{};
   (void)::uname(&machine);
   return machine.nodename;
-}
-
-bus::Message image_message(const std::string& path) {
-  return command([&](bus::Command& c) { c.mutable_import_image()->set_path(path); });
 }
 
 }  // namespace
@@ -77,9 +69,9 @@ Result<std::unique_ptr<Members>> Members::start(boost::asio::io_context& loop,
   std::unique_ptr<Members> members(
       new Members(loop, options, std::move(state_dir), std::move(launcher), std::move(handlers)));
   TRY(members->start_bus());
-  members->commands_ = TRY(NodeCommands::start(
-      loop, *members->launcher_,
-      {own_program(), options.job, options.state_base, members->state_dir_ + kNodeCommandsSocket}));
+  members->commands_ = TRY(NodeCommands::start(loop, *members->launcher_,
+                                               {TRY(own_program()), options.job, options.state_base,
+                                                members->state_dir_ + kNodeCommandsSocket}));
   TRY(members->start_agents(home_cgroup));
   return members;
 }
@@ -90,6 +82,7 @@ Result<void> Members::start_bus() {
   bus_ = TRY(bus::Bus::start(loop_.get_executor(), context_,
                              {.size = launcher_->size(), .bind_address = launcher_->address()},
                              [this](const bus::Event& event) { on_event(event); }));
+  images_.emplace(*bus_, options_.launch.kind == launch::Kind::local);
   return {};
 }
 
@@ -127,6 +120,8 @@ void Members::on_event(const bus::Event& event) {
   if (const auto* joined = std::get_if<bus::Joined>(&event)) return on_joined(*joined);
   if (const auto* lost = std::get_if<bus::Lost>(&event)) return on_lost(lost->rank, lost->reason);
   if (const auto* left = std::get_if<bus::Left>(&event)) return on_lost(left->rank, left->reason);
+  if (const auto* delivered = std::get_if<bus::FileDelivered>(&event))
+    return images_->on_delivered(*delivered);
   if (const auto* readiness = std::get_if<bus::ReadinessChanged>(&event)) {
     ready_ = readiness->ready;
     troubled_ = readiness->troubled;
@@ -145,6 +140,7 @@ void Members::on_joined(const bus::Joined& joined) {
     log::warning("{}", written.error().message());
   welcome(joined.rank);
   (void)bus_->broadcast(peers_message({{joined.rank, joined.hello.carrier_endpoint()}}));
+  spread_images_of_start();
   handlers_.joined(static_cast<uint32_t>(hosts_.size()) + 1);
   handlers_.changed();
 }
@@ -167,7 +163,6 @@ void Members::welcome(uint32_t rank) {
     send(rank, *material);
   }
   if (api_there_) send(rank, api_message());
-  for (const std::string& image : images_) send(rank, image_message(image));
 }
 
 void Members::send(uint32_t rank, const bus::Message& message) {
@@ -181,13 +176,11 @@ void Members::set_carrier(const std::string& endpoint) {
 }
 
 Result<bus::Message> Members::material_of(uint32_t rank) const {
-  constexpr uint32_t kPrivate = 0600;
   bus::Message message;
   for (const auto& [source, target] : kubernetes::join_material(rank)) {
     bus::JoinMaterial::File& file = *message.mutable_join_material()->add_files();
     file.set_path(target);
     file.set_content(TRY(read_file(fmt::format("{}/{}", state_dir_, source))));
-    file.set_mode(kPrivate);
   }
   return message;
 }
@@ -204,9 +197,34 @@ void Members::announce_api() {
   (void)bus_->broadcast(api_message());
 }
 
-void Members::import_everywhere(const std::string& image) {
-  images_.push_back(image);
-  (void)bus_->broadcast(image_message(image));
+// Once all are there that are to come, and again for each that comes later: those that have an
+// image take it as it is.
+void Members::spread_images_of_start() {
+  const bool all_there = std::all_of(wanted_.begin(), wanted_.end(),
+                                     [this](uint32_t rank) { return hosts_.contains(rank); });
+  if (!all_there || ending_) return;
+  for (const std::string& image : options_.images)
+    images_->import(image, {}, [this, image](const ImageSpread::Failures& failures) {
+      if (!failures.empty() && !ending_)
+        handlers_.missing(
+            Error{{},
+                  fmt::format("import '{}' on {}: {}", image, name(failures.begin()->first),
+                              failures.begin()->second),
+                  {}});
+    });
+}
+
+void Members::spread_image(const agent::SpreadImageRequest& request,
+                           std::function<void(agent::SpreadImageReply)> done) {
+  const auto answer = [this, done = std::move(done)](const ImageSpread::Failures& failures) {
+    agent::SpreadImageReply reply;
+    for (const auto& [rank, why] : failures)
+      reply.add_failures(fmt::format("{}: {}", name(rank), why));
+    done(reply);
+  };
+  if (ending_) return answer({{0, "the job is ending"}});
+  if (!request.remove_name().empty()) return images_->remove(request.remove_name(), answer);
+  images_->import(request.import_path(), request.name(), answer);
 }
 
 // mpirun shall not look for it.
@@ -219,10 +237,11 @@ void Members::lose(uint32_t rank) {
 void Members::on_agent_ended(uint32_t rank, const std::string& how) {
   if (ending_ || lost_.contains(rank)) return;
   constexpr int kLines = 3;
+  constexpr size_t kSearched = 65536;
   const std::string log =
-      read_file(fmt::format("{}/log/agent.n{}.log", state_dir_, rank)).value_or("");
+      services::end_of_file(fmt::format("{}/log/agent.n{}.log", state_dir_, rank), kSearched);
   lose(rank);
-  lacks(rank, fmt::format("its agent {}: {}", how, services::last_lines(log, kLines)));
+  lacks(rank, fmt::format("its agent {}: {}", how, services::last_lines(log, kLines)), true);
 }
 
 void Members::on_lost(uint32_t rank, const std::string& reason) {
@@ -240,13 +259,17 @@ void Members::on_patience_over() {
                         std::chrono::ceil<std::chrono::seconds>(options_.node_timeout).count()));
 }
 
-void Members::lacks(uint32_t rank, const std::string& why) {
+void Members::lacks(uint32_t rank, const std::string& why, bool for_good) {
   const Error error{{},
                     fmt::format("{} is missing: {}", name(rank), why),
                     "--missing-node go_on does without a node, wait has more patience"};
-  if (options_.missing_node == MissingNode::fail) return handlers_.missing(error);
+  const bool waits = options_.missing_node == MissingNode::wait && !for_good;
+  if (options_.missing_node != MissingNode::go_on && !waits) return handlers_.missing(error);
   log::warning("{}", error.message());
-  if (options_.missing_node == MissingNode::go_on) wanted_.erase(rank);
+  if (options_.missing_node == MissingNode::go_on) {
+    wanted_.erase(rank);
+    spread_images_of_start();
+  }
   handlers_.changed();
 }
 
@@ -291,6 +314,7 @@ void Members::end(std::function<void(std::vector<std::string>)> ended) {
   ending_ = true;
   patience_.cancel();
   commands_.reset();
+  images_->stop("the job is ending");
   const bus::Message question =
       command([](bus::Command& c) { c.mutable_down()->set_reason("the job ends"); });
   const auto gathered = [this, ended = std::move(ended)](const bus::GatherResult& result) {

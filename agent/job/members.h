@@ -7,11 +7,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "agent/bus/bus.h"
+#include "agent/job/image_spread.h"
 #include "agent/job/node_agent.h"
 #include "agent/job/node_commands.h"
 #include "agent/job/started_agents.h"
@@ -44,8 +46,8 @@ class Members {
   [[nodiscard]] Result<void> give_material();
   // The API server takes clients.
   void announce_api();
-  // To every node, now and when it joins later.
-  void import_everywhere(const std::string& image);
+  void spread_image(const agent::SpreadImageRequest& request,
+                    std::function<void(agent::SpreadImageReply)> done);
 
   // Nodes that the cluster is ready with: all, or those that came where the policy is to go on.
   [[nodiscard]] const std::set<uint32_t>& wanted() const { return wanted_; }
@@ -67,9 +69,11 @@ class Members {
   void on_agent_ended(uint32_t rank, const std::string& how);
   void on_lost(uint32_t rank, const std::string& reason);
   void on_patience_over();
-  void lacks(uint32_t rank, const std::string& why);
+  // `for_good`: it will not come any more, however long we wait.
+  void lacks(uint32_t rank, const std::string& why, bool for_good = false);
   void welcome(uint32_t rank);
   [[nodiscard]] Result<void> write_host_file() const;
+  void spread_images_of_start();
   void send(uint32_t rank, const bus::Message& message);
   [[nodiscard]] std::string name(uint32_t rank) const;
   [[nodiscard]] Result<bus::Message> material_of(uint32_t rank) const;
@@ -81,6 +85,7 @@ class Members {
   Handlers handlers_;
   std::shared_ptr<bus::Context> context_;
   std::unique_ptr<bus::Bus> bus_;  // goes before its context
+  std::optional<ImageSpread> images_;
   StartedAgents agents_;
   std::unique_ptr<NodeCommands> commands_;
   boost::asio::steady_timer patience_;
@@ -94,7 +99,6 @@ class Members {
   bool material_there_ = false;
   bool api_there_ = false;
   bool ending_ = false;
-  std::vector<std::string> images_;
 };
 
 }  // namespace conode::job

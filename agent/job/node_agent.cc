@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "agent/base/file.h"
+#include "agent/base/log.h"
 #include "agent/job/agent_impl.h"
 #include "agent/job/cleanup.h"
 #include "agent/services/forwarder.h"
@@ -63,18 +64,22 @@ Result<Outcome> run_agent(AgentOptions options) {
   JobDir dir = TRY(JobDir::create(options.state_base, options.job));
   Result<Prepared> prepared = prepare(options);
   if (!prepared) {
-    TRY(remove_tree(dir.path()));
+    if (const Result<void> removed = remove_tree(dir.path()); !removed)
+      log::error("{}", removed.error().message());
     return tl::make_unexpected(std::move(prepared).error());
   }
   const auto [kind, base, job, libexec] =
       std::tuple(options.launch.kind, options.state_base, options.job, options.libexec_dir);
-  NodeAgent node(std::move(options), std::move(dir), std::move(prepared->host),
-                 std::move(prepared->launcher));
-  if (Result<void> begun = node.begin(); !begun) return node.abandon(std::move(begun).error());
-  Result<Outcome> outcome = node.run();
-  if (outcome && kind == launch::Kind::local)
+  Outcome outcome;
+  {
+    NodeAgent node(std::move(options), std::move(dir), std::move(prepared->host),
+                   std::move(prepared->launcher));
+    Result<void> begun = node.begin();
+    outcome = begun ? node.run() : node.abandon(std::move(begun).error());
+  }
+  if (kind == launch::Kind::local)
     for (std::string& line : end_nodes_of(base, job, libexec))
-      outcome->left.push_back(std::move(line));
+      outcome.left.push_back(std::move(line));
   return outcome;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
+#include <csignal>
 #include <cstring>
 #include <optional>
 
@@ -60,9 +61,17 @@ NodeCommands::NodeCommands(asio::io_context& loop, launch::Launcher& launcher, P
     : loop_(loop),
       launcher_(launcher),
       places_(std::move(places)),
-      listener_(loop, listener.release()) {}
+      listener_(loop, listener.release()),
+      pause_(loop),
+      connections_(std::make_shared<std::list<Connection>>()) {}
 
-NodeCommands::~NodeCommands() = default;
+NodeCommands::~NodeCommands() {
+  for (Connection& connection : *connections_) {
+    if (!connection.process) continue;
+    (void)connection.process->kill(SIGKILL);
+    connection.process->detach();  // the loop does not wait for what may take long to go
+  }
+}
 
 Result<std::unique_ptr<NodeCommands>> NodeCommands::start(asio::io_context& loop,
                                                           launch::Launcher& launcher,
@@ -75,14 +84,23 @@ Result<std::unique_ptr<NodeCommands>> NodeCommands::start(asio::io_context& loop
 }
 
 void NodeCommands::accept_next() {
-  listener_.async_wait(asio::posix::stream_descriptor::wait_read,
-                       [this](const boost::system::error_code& error) {
-                         if (error) return;
-                         const int fd = listener_.native_handle();
-                         UniqueFd peer(::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
-                         if (peer) listen_to(connections_.emplace_back(loop_, std::move(peer)));
-                         accept_next();
-                       });
+  listener_.async_wait(
+      asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
+        if (error) return;
+        UniqueFd peer(::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC));
+        if (!peer && errno != EAGAIN) return accept_after_a_pause();  // too many descriptors
+        if (peer) listen_to(connections_->emplace_back(loop_, std::move(peer)));
+        accept_next();
+      });
+}
+
+void NodeCommands::accept_after_a_pause() {
+  constexpr std::chrono::milliseconds kPause{100};
+  log::warning("{}", errno_failure("accept a command for a node").value().message());
+  pause_.expires_after(kPause);
+  pause_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) accept_next();
+  });
 }
 
 void NodeCommands::listen_to(Connection& connection) {
@@ -123,7 +141,8 @@ Result<Process> NodeCommands::spawn(Packet& packet) {
   agent::NodeCommand command;
   if (packet.fds.size() != kDescriptors || !command.ParseFromFileDescriptor(packet.fds[0].get()) ||
       command.argv().empty())
-    return code_failure(EPROTO, "start a command on a node");
+    return failure("start a command on a node: the request cannot be read",
+                   "call the conode that has started the job");
   const uint32_t rank = command.rank();
   if (rank >= launcher_.size())
     return failure(fmt::format("start a command on node n{}: there is no such node", rank),
@@ -161,8 +180,9 @@ void NodeCommands::forget(Connection& connection) {
   boost::system::error_code not_open;
   (void)connection.socket.cancel(not_open);
   (void)connection.pidfd.cancel(not_open);
-  asio::post(loop_, [this, &connection] {
-    connections_.remove_if([&](const Connection& c) { return &c == &connection; });
+  asio::post(loop_, [all = std::weak_ptr(connections_), &connection] {
+    const auto connections = all.lock();  // null: all are gone already
+    if (connections) connections->remove_if([&](const Connection& c) { return &c == &connection; });
   });
 }
 

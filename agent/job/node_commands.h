@@ -7,6 +7,7 @@
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <list>
 #include <memory>
 #include <string>
@@ -43,6 +44,7 @@ class NodeCommands {
   NodeCommands(boost::asio::io_context& loop, launch::Launcher& launcher, Places places,
                UniqueFd listener);
   void accept_next();
+  void accept_after_a_pause();
   void listen_to(Connection& connection);
   void on_packet(Connection& connection, Packet packet);
   [[nodiscard]] Result<Process> spawn(Packet& packet);
@@ -54,7 +56,8 @@ class NodeCommands {
   launch::Launcher& launcher_;
   Places places_;
   boost::asio::posix::stream_descriptor listener_;
-  std::list<Connection> connections_;
+  boost::asio::steady_timer pause_;
+  std::shared_ptr<std::list<Connection>> connections_;
 };
 
 // The other side: runs `argv` in the HPC part of the node with this process's environment and

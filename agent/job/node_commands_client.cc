@@ -23,8 +23,9 @@ Result<UniqueFd> connect_to(const std::string& path) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (!socket || path.size() >= sizeof address.sun_path)
-    return errno_failure(fmt::format("use the socket '{}'", path));
+  if (!socket) return errno_failure("make a socket");
+  if (path.size() >= sizeof address.sun_path)
+    return code_failure(ENAMETOOLONG, fmt::format("use the socket '{}'", path));
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return Failure(errno_failure(fmt::format("reach the agent at '{}'", path))

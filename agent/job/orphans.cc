@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "agent/base/file.h"
+#include "agent/base/process.h"
 #include "agent/job/job_dir.h"
 
 namespace conode::job {
@@ -26,20 +27,25 @@ Result<void> Orphans::adopt() {
   return {};
 }
 
-std::vector<pid_t> Orphans::children() const {
+std::vector<pid_t> Orphans::in_state(bool ended) const {
   std::vector<pid_t> found;
+  const auto known = OwnChildren::lock();
   const auto threads = list_dir("/proc/self/task");
   for (const std::string& thread : threads.value_or(std::vector<std::string>{})) {
     std::istringstream pids(
         read_file(fmt::format("/proc/self/task/{}/children", thread)).value_or(""));
-    for (pid_t pid = 0; pids >> pid;)
-      if (pid != own_ && process_start_time(pid).value_or(0) >= since_) found.push_back(pid);
+    for (pid_t pid = 0; pids >> pid;) {
+      const std::optional<ProcessStat> stat = process_stat(pid);
+      if (stat && stat->ended() == ended && stat->start_time >= since_ &&
+          !OwnChildren::contains(pid, known))
+        found.push_back(pid);
+    }
   }
   return found;
 }
 
 void Orphans::reap() const {
-  for (const pid_t pid : children()) (void)::waitpid(pid, nullptr, WNOHANG);
+  for (const pid_t pid : in_state(true)) (void)::waitpid(pid, nullptr, WNOHANG);
 }
 
 void Orphans::end(std::chrono::milliseconds grace) const {
@@ -47,7 +53,7 @@ void Orphans::end(std::chrono::milliseconds grace) const {
   const auto begun = std::chrono::steady_clock::now();
   for (;;) {
     reap();
-    const std::vector<pid_t> left = children();
+    const std::vector<pid_t> left = in_state(false);
     const auto spent = std::chrono::steady_clock::now() - begun;
     if (left.empty() || spent > grace + kAfterKill) return;
     for (const pid_t pid : left) (void)::kill(pid, spent < grace ? SIGTERM : SIGKILL);

@@ -16,19 +16,17 @@ namespace conode::job {
 
 class Orphans {
  public:
-  // Children that start from here on and are not `own` are orphans.
+  // Children that start from here on and are not OwnChildren are orphans.
   [[nodiscard]] Result<void> adopt();
-  void except(pid_t own) { own_ = own; }
   // Those that have ended; on SIGCHLD.
   void reap() const;
   // SIGTERM, after `grace` SIGKILL, until there are none.
   void end(std::chrono::milliseconds grace) const;
 
  private:
-  [[nodiscard]] std::vector<pid_t> children() const;
+  [[nodiscard]] std::vector<pid_t> in_state(bool ended) const;
 
   uint64_t since_ = UINT64_MAX;  // start time, in clock ticks since boot
-  pid_t own_ = 0;
 };
 
 }  // namespace conode::job

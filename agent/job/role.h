@@ -12,6 +12,7 @@
 #include "agent/base/result.h"
 #include "agent/base/unique_fd.h"
 #include "agent/expose/host_sockets.h"
+#include "agent/job/containers.h"
 #include "agent/job/life_cycle.h"
 #include "agent/job/node_agent.h"
 #include "agent/proto/agent.pb.h"
@@ -29,7 +30,7 @@ struct AgentContext {
   std::function<void()> look_again;  // something that ready() depends on has changed
   std::function<void(Error, Event)> fail;
   std::function<void(Event)> handle;
-  std::function<void(const std::string& source)> import_image;  // one more, at any time
+  Containers& containers;
   std::function<void(services::ServiceSpec)> add_service;
   services::SandboxLink* link = nullptr;
 };
@@ -57,8 +58,6 @@ class Role {
   // `tun`: queues of the relay's device; empty on a job of one node.
   [[nodiscard]] virtual Result<void> sandbox_up(std::vector<UniqueFd> tun) = 0;
   virtual void service_ready(const std::string& name) = 0;
-  // An image that import_image() was asked for is there.
-  virtual void image_imported(const std::string& source) = 0;
   // Besides the services and the images of the start.
   [[nodiscard]] virtual bool ready() const = 0;
   // What ready() is waiting for, for a message; empty: nothing.
@@ -73,6 +72,8 @@ class Role {
   // Answers once, at any time.
   virtual void expose(const agent::ExposeRequest& request,
                       std::function<void(agent::ExposeReply)> done) = 0;
+  virtual void spread_image(const agent::SpreadImageRequest& request,
+                            std::function<void(agent::SpreadImageReply)> done) = 0;
 };
 
 // `launcher`: null on a job of one node.

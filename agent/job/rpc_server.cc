@@ -6,6 +6,7 @@
 
 #include <chrono>
 
+#include "agent/base/file.h"
 #include "agent/proto/agent.grpc.pb.h"
 
 namespace conode::job {
@@ -24,6 +25,13 @@ struct RpcServer::Impl final : agent::Agent::Service {
   grpc::Status Expose(grpc::ServerContext* /*context*/, const agent::ExposeRequest* request,
                       agent::ExposeReply* reply) override {
     *reply = handlers.expose(*request);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status SpreadImage(grpc::ServerContext* /*context*/,
+                           const agent::SpreadImageRequest* request,
+                           agent::SpreadImageReply* reply) override {
+    *reply = handlers.spread_image(*request);
     return grpc::Status::OK;
   }
 
@@ -56,26 +64,33 @@ Result<std::unique_ptr<RpcServer>> RpcServer::listen(const std::string& socket_p
 
 namespace {
 
-constexpr std::chrono::seconds kForAnAnswer{10};
-// Files of many images take their time.
-constexpr std::chrono::minutes kForTheEnd{5};
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr seconds kForAnAnswer{10};
+constexpr seconds kForSteps{40};     // that the agent waits for itself, 10 s each
+constexpr minutes kForManyFiles{5};  // of images: on disks, between nodes
 
 template <typename Request, typename Reply>
-Result<Reply> call(const std::string& socket_path, const char* what,
+Result<Reply> call(const FoundJob& job, const char* what,
                    grpc::Status (agent::Agent::Stub::*method)(grpc::ClientContext*, const Request&,
                                                               Reply*),
-                   const Request& request = {}, std::chrono::seconds patience = kForAnAnswer) {
+                   const Request& request, seconds patience) {
   constexpr int kConnectWithinMs = 5000;  // a stopped process has a socket that takes connections
+  const std::string socket = job.path + "/agent.sock";
+  if (!exists(socket))
+    return failure(fmt::format("{}: the agent of job '{}' is starting or ending", what, job.job),
+                   "again in a moment");
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectWithinMs);
-  const auto stub = agent::Agent::NewStub(grpc::CreateCustomChannel(
-      "unix:" + socket_path, grpc::InsecureChannelCredentials(), arguments));
+  const auto stub = agent::Agent::NewStub(
+      grpc::CreateCustomChannel("unix:" + socket, grpc::InsecureChannelCredentials(), arguments));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + patience);
   Reply reply;
   const grpc::Status status = (stub.get()->*method)(&context, request, &reply);
   if (!status.ok())
-    return failure(fmt::format("{}: the agent at '{}' does not answer: {}", what, socket_path,
+    return failure(fmt::format("{}: the agent of job '{}' does not answer: {}", what, job.job,
                                status.error_message()),
                    "is it stopped (SIGSTOP), or does it hang? 'conode sweep' removes everything of "
                    "an agent that was killed");
@@ -84,20 +99,27 @@ Result<Reply> call(const std::string& socket_path, const char* what,
 
 }  // namespace
 
-Result<agent::StatusReply> request_status(const std::string& socket_path) {
-  return call<agent::StatusRequest, agent::StatusReply>(socket_path, "ask for the status",
-                                                        &agent::Agent::Stub::Status);
+Result<agent::StatusReply> request_status(const FoundJob& job) {
+  return call(job, "ask for the status", &agent::Agent::Stub::Status, agent::StatusRequest(),
+              kForAnAnswer);
 }
 
-Result<agent::DownReply> request_down(const std::string& socket_path) {
-  return call<agent::DownRequest, agent::DownReply>(socket_path, "end the job",
-                                                    &agent::Agent::Stub::Down, {}, kForTheEnd);
+Result<agent::DownReply> request_down(const FoundJob& job) {
+  // The HPC part's processes and, at other nodes, once more the same.
+  const seconds for_processes{job.instance ? 2 * job.instance->stop_grace : 0};
+  return call(job, "end the job", &agent::Agent::Stub::Down, agent::DownRequest(),
+              kForManyFiles + for_processes);
 }
 
-Result<agent::ExposeReply> request_expose(const std::string& socket_path,
+Result<agent::ExposeReply> request_expose(const FoundJob& job,
                                           const agent::ExposeRequest& request) {
-  return call<agent::ExposeRequest, agent::ExposeReply>(socket_path, "expose a Service",
-                                                        &agent::Agent::Stub::Expose, request);
+  return call(job, "expose a Service", &agent::Agent::Stub::Expose, request, kForSteps);
+}
+
+Result<agent::SpreadImageReply> request_spread_image(const FoundJob& job,
+                                                     const agent::SpreadImageRequest& request) {
+  return call(job, "reach the images of other nodes", &agent::Agent::Stub::SpreadImage, request,
+              2 * kForManyFiles);
 }
 
 }  // namespace conode::job

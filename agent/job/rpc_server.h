@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/base/result.h"
+#include "agent/job/job_dir.h"
 #include "agent/proto/agent.pb.h"
 
 namespace conode::job {
@@ -19,6 +20,7 @@ class RpcServer {
     std::function<agent::StatusReply()> status;
     std::function<agent::DownReply()> down;  // blocks until the job is clean
     std::function<agent::ExposeReply(const agent::ExposeRequest&)> expose;
+    std::function<agent::SpreadImageReply(const agent::SpreadImageRequest&)> spread_image;
   };
 
   [[nodiscard]] static Result<std::unique_ptr<RpcServer>> listen(const std::string& socket_path,
@@ -32,10 +34,13 @@ class RpcServer {
   std::unique_ptr<Impl> impl_;
 };
 
-// The command line's side.
-[[nodiscard]] Result<agent::StatusReply> request_status(const std::string& socket_path);
-[[nodiscard]] Result<agent::DownReply> request_down(const std::string& socket_path);
-[[nodiscard]] Result<agent::ExposeReply> request_expose(const std::string& socket_path,
+// The command line's side: of a job whose agent lives. Blocking, for as long as the request may
+// take.
+[[nodiscard]] Result<agent::StatusReply> request_status(const FoundJob& job);
+[[nodiscard]] Result<agent::DownReply> request_down(const FoundJob& job);
+[[nodiscard]] Result<agent::ExposeReply> request_expose(const FoundJob& job,
                                                         const agent::ExposeRequest& request);
+[[nodiscard]] Result<agent::SpreadImageReply> request_spread_image(
+    const FoundJob& job, const agent::SpreadImageRequest& request);
 
 }  // namespace conode::job

@@ -36,12 +36,21 @@ void StartedAgents::look_whether_all_ended() {
   boost::asio::post(loop_, std::exchange(done_, nullptr));
 }
 
+void StartedAgents::kill_all() {
+  constexpr std::chrono::seconds kAfterKill{5};
+  for (const auto& [rank, running] : running_) (void)running->process.kill(SIGKILL);
+  patience_.expires_after(kAfterKill);
+  patience_.async_wait([this](const error_code& error) {
+    if (error || !done_) return;
+    boost::asio::post(loop_, std::exchange(done_, nullptr));
+  });
+}
+
 void StartedAgents::when_all_ended(std::chrono::milliseconds patience, std::function<void()> done) {
   done_ = std::move(done);
   patience_.expires_after(patience);
   patience_.async_wait([this](const error_code& error) {
-    if (error) return;
-    for (const auto& [rank, running] : running_) (void)running->process.kill(SIGKILL);
+    if (!error) kill_all();
   });
   look_whether_all_ended();
 }

@@ -22,8 +22,7 @@ class StartedAgents {
       : loop_(loop), on_end_(std::move(on_end)), patience_(loop) {}
 
   void add(uint32_t rank, Process process);
-  [[nodiscard]] bool running(uint32_t rank) const { return running_.contains(rank); }
-  // `done` once all have ended; those that have not after `patience` are killed.
+  // `done` once all have ended; those that have not after `patience` are killed, and given 5 s.
   void when_all_ended(std::chrono::milliseconds patience, std::function<void()> done);
 
  private:
@@ -33,6 +32,7 @@ class StartedAgents {
   };
   void on_ended(uint32_t rank);
   void look_whether_all_ended();
+  void kill_all();
 
   boost::asio::io_context& loop_;
   OnEnd on_end_;

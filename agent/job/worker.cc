@@ -37,7 +37,6 @@ class Worker final : public Role {
   [[nodiscard]] Result<void> begin() override { return {}; }
   [[nodiscard]] Result<void> sandbox_up(std::vector<UniqueFd> tun) override;
   void service_ready(const std::string& name) override;
-  void image_imported(const std::string& source) override;
   [[nodiscard]] bool ready() const override { return waiting_for().empty(); }
   [[nodiscard]] std::string waiting_for() const override;
   void announce() override { bus_->report_ready(true); }
@@ -53,10 +52,17 @@ class Worker final : public Role {
     reply.set_remedy("name the job without '.nRANK': its first node's host has the ports");
     done(std::move(reply));
   }
+  void spread_image(const agent::SpreadImageRequest& /*request*/,
+                    std::function<void(agent::SpreadImageReply)> done) override {
+    done({});  // this node's images are its own business
+  }
 
  private:
   void on_event(const bus::Event& event);
   void on_message(const bus::Received& received);
+  void import(const bus::ImportImage& order, uint64_t gather);
+  void answer(uint64_t gather, const Result<void>& outcome);
+  [[nodiscard]] std::string file_dir() const { return context_.dir + "/tmp/images"; }
   [[nodiscard]] Result<void> take(const bus::JoinMaterial& material);
   void let_go();
 
@@ -78,10 +84,12 @@ Result<void> Worker::sandbox_up(std::vector<UniqueFd> tun) {
   uplink_ = TRY(Uplink::start(context_.options, std::move(tun), context_.link->sandbox().pid()));
   bus_context_ =
       TRY(bus::Context::create(context_.loop.get_executor(), *own.secret, {.size = own.size}));
+  TRY(make_dirs(file_dir()));
   bus::BusOptions options{.rank = own.rank,
                           .size = own.size,
                           .bind_address = own.address,
-                          .root_endpoint = own.root_endpoint};
+                          .root_endpoint = own.root_endpoint,
+                          .file_dir = file_dir()};
   options.hello.set_host_name(context_.options.layout.host_name);
   options.hello.set_carrier_endpoint(uplink_->endpoint());
   options.hello.set_hpc_cores(context_.options.hpc.cores);
@@ -118,7 +126,11 @@ void Worker::on_message(const bus::Received& received) {
     api_there_ = true;
     context_.add_service(kubernetes::proxy_service(context_.options.layout));
   } else if (command.has_import_image()) {
-    context_.import_image(command.import_image().path());
+    import(command.import_image(), received.gather);
+  } else if (command.has_remove_image()) {
+    context_.containers.remove_for(
+        command.remove_image().name(),
+        [this, gather = received.gather](const Result<void>& done) { answer(gather, done); });
   } else if (command.has_down()) {
     asked_to_end_ = received.gather;
     context_.handle(Event::stop_requested);
@@ -141,9 +153,26 @@ Result<void> Worker::take(const bus::JoinMaterial& material) {
 
 void Worker::service_ready(const std::string& /*name*/) {}
 
-void Worker::image_imported(const std::string& /*source*/) {
-  ++images_;
-  context_.look_again();
+void Worker::import(const bus::ImportImage& order, uint64_t gather) {
+  if (order.path().empty() &&
+      (!is_plain(order.file()) || order.file().find('/') != std::string::npos))
+    return answer(gather, failure(fmt::format("import '{}': no file name", order.file())));
+  const bool is_ours = order.path().empty();
+  const std::string source = is_ours ? file_dir() + "/" + order.file() : order.path();
+  context_.containers.import_for(source, order.name(),
+                                 [this, is_ours, source, gather](const Result<void>& done) {
+                                   if (is_ours) (void)::unlink(source.c_str());
+                                   if (done) ++images_;
+                                   answer(gather, done);
+                                   context_.look_again();
+                                 });
+}
+
+void Worker::answer(uint64_t gather, const Result<void>& outcome) {
+  bus::Answer answer;
+  answer.set_code(outcome ? 0 : 1);
+  if (!outcome) answer.set_text(outcome.error().message());
+  if (bus_) bus_->answer(gather, answer);
 }
 
 std::string Worker::waiting_for() const {

@@ -8,26 +8,12 @@
 #include <unistd.h>
 
 #include <array>
-#include <climits>
 
 #include "agent/base/command.h"
 #include "agent/launch/ticket_file.h"
 
 namespace conode::launch {
 namespace {
-
-std::string quoted(const std::string& word) {  // for the remote shell
-  std::string text = "'";
-  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
-Result<std::string> own_program() {
-  std::array<char, PATH_MAX> path{};
-  if (::readlink("/proc/self/exe", path.data(), path.size() - 1) < 0)
-    return errno_failure("find conode's own path");
-  return std::string(path.data());
-}
 
 // IPv4 address of a host name, numeric.
 Result<std::string> resolve(const std::string& name) {
@@ -103,7 +89,7 @@ std::vector<std::string> Ssh::command_on(uint32_t rank, const std::string& text)
 
 Result<Process> Ssh::start(uint32_t rank, const Start& how) {
   const UniqueFd standard_input = TRY(ticket_file(how.ticket));
-  return Process::spawn({.argv = command_on(rank, quoted(program_) + " agent"),
+  return Process::spawn({.argv = command_on(rank, shell_quoted(program_) + " agent"),
                          .fds = {{0, standard_input.get()}, {1, how.log}, {2, how.log}},
                          .cgroup = how.cgroup,
                          .new_session = true});
@@ -116,8 +102,8 @@ Result<Process> Ssh::run(uint32_t rank, const Command& command) {
                          .fds = command.fds,
                          .new_session = true};
   if (rank == 0) return Process::spawn(options);
-  std::string text = fmt::format("cd {} && exec", quoted(command.working_dir));
-  for (const std::string& word : command.argv) text += " " + quoted(word);
+  std::string text = fmt::format("cd {} && exec", shell_quoted(command.working_dir));
+  for (const std::string& word : command.argv) text += " " + shell_quoted(word);
   options.argv = command_on(rank, text);
   return Process::spawn(options);
 }

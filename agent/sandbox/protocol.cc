@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/sandbox/protocol.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -39,6 +40,15 @@ UniqueFd detach_fd(msghdr& header) {
   return {};
 }
 
+// A loop has made the socket non-blocking; the peer takes what comes within milliseconds.
+bool wait_for_space(int socket) {
+  constexpr int kPatience = 5000;  // ms
+  pollfd space{socket, POLLOUT, 0};
+  const int ready = ::poll(&space, 1, kPatience);
+  if (ready == 0) errno = EAGAIN;
+  return ready > 0;
+}
+
 }  // namespace
 
 Result<void> send(int socket, const Message& message) {
@@ -52,8 +62,10 @@ Result<void> send(int socket, const Message& message) {
   header.msg_iovlen = parts.size();
   alignas(cmsghdr) ControlBuffer control{};
   if (message.fd) attach_fd(header, control, message.fd.get());
-  while (::sendmsg(socket, &header, MSG_NOSIGNAL) < 0)
+  while (::sendmsg(socket, &header, MSG_NOSIGNAL) < 0) {
+    if (errno == EAGAIN && wait_for_space(socket)) continue;
     if (errno != EINTR) return errno_failure("send between agent and sandbox");
+  }
   return {};
 }
 

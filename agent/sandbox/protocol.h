@@ -46,7 +46,7 @@ struct Message {
   UniqueFd fd;
 };
 
-// Blocks while the peer's queue is full.
+// Blocks while the peer's queue is full, 5 s at most where the socket is non-blocking.
 [[nodiscard]] Result<void> send(int socket, const Message& message);
 
 // The next message; empty optional when the peer is gone. With `wait` false, EAGAIN is a failure

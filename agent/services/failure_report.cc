@@ -74,23 +74,23 @@ std::string telling_lines(const std::string& log) {
   return last_lines(log, kShownLines);
 }
 
-std::string end_of(const std::string& path) {
-  constexpr off_t kShown = 65536;
+}  // namespace
+
+std::string end_of_file(const std::string& path, size_t size) {
   const Result<UniqueFd> file = open_at(AT_FDCWD, path, O_RDONLY);
   if (!file) return {};
-  const off_t size = ::lseek(file->get(), 0, SEEK_END);
-  std::string text(static_cast<size_t>(std::clamp<off_t>(size, 0, kShown)), '\0');
+  const off_t end = ::lseek(file->get(), 0, SEEK_END);
+  std::string text(std::min(size, static_cast<size_t>(std::max<off_t>(end, 0))), '\0');
   const ssize_t n =
-      ::pread(file->get(), text.data(), text.size(), size - static_cast<off_t>(text.size()));
+      ::pread(file->get(), text.data(), text.size(), end - static_cast<off_t>(text.size()));
   text.resize(n > 0 ? static_cast<size_t>(n) : 0);
   return text;
 }
 
-}  // namespace
-
 Error explain_failure(const std::string& service, const std::string& last_exit,
                       const std::string& log_path) {
-  const std::string log = end_of(log_path);
+  constexpr size_t kSearched = 65536;
+  const std::string log = end_of_file(log_path, kSearched);
   Error error{{}, fmt::format("service '{}' does not run ({})", service, last_exit), {}};
   if (!log.empty())
     error.context += fmt::format("; the last lines of '{}':\n{}", log_path, telling_lines(log));

@@ -12,6 +12,9 @@ namespace conode::services {
 [[nodiscard]] Error explain_failure(const std::string& service, const std::string& last_exit,
                                     const std::string& log_path);
 
+// At most `size` bytes; empty where the file cannot be read.
+[[nodiscard]] std::string end_of_file(const std::string& path, size_t size);
+
 // The last `count` lines of a text.
 [[nodiscard]] std::string last_lines(const std::string& text, int count);
 

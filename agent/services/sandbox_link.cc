@@ -8,6 +8,7 @@
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <utility>
 
 namespace conode::services {
 
@@ -38,16 +39,26 @@ void SandboxLink::receive_all() {
         sandbox::receive(control_.native_handle(), false);
     if (!message) {
       if (message.error().is(std::errc::resource_unavailable_try_again)) break;
+      give_up_on_sockets();
       if (handlers_.lost) handlers_.lost(message.error());
       return;
     }
     if (!*message) {
+      give_up_on_sockets();
       if (handlers_.lost) handlers_.gone();
       return;
     }
     dispatch(std::move(**message));
   }
   wait_for_message();
+}
+
+void SandboxLink::give_up_on_sockets() {
+  for (const auto& [request, pending] : std::exchange(pending_, {})) {
+    pending->error = EPIPE;
+    pending->done = true;
+    pending->arrived.cancel();
+  }
 }
 
 void SandboxLink::dispatch(sandbox::Message message) {

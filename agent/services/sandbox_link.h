@@ -59,6 +59,7 @@ class SandboxLink {
   boost::asio::awaitable<Result<UniqueFd>> make_socket(int type);
   void wait_for_message();
   void receive_all();
+  void give_up_on_sockets();
   void dispatch(sandbox::Message message);
 
   boost::asio::io_context& loop_;

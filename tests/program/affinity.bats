@@ -30,6 +30,15 @@ teardown() {
   assert_nothing_left
 }
 
+@test "what the command leaves behind and has ended is no zombie of the agent's" {
+  # shellcheck disable=SC2016 # the inner shell expands it
+  run timeout 60 "$CONODE" exec --k8s-cores 1 -- sh -c '
+    for i in 1 2 3; do (sleep 0.2 &); done
+    until [ "$(ps -o comm= --ppid $PPID | grep -c sleep)" = 3 ]; do :; done
+    while ps -o comm= --ppid $PPID | grep -q sleep; do :; done'
+  assert_success
+}
+
 @test "a daemon that has cleared its environment is ended, too" {
   run "$CONODE" exec --k8s-cores 1 -- sh -c 'env -i setsid sleep 4718 > /dev/null 2>&1 & exit 0'
   assert_success

@@ -176,7 +176,8 @@ told"
   kill -9 "$(agent_pid unwatched.n1)"
   wait_gone "$first"
   run cat conode-unwatched.log
-  assert_line --partial "job 'unwatched' has ended: node n1 (local host 1) is missing: "
+  assert_line "conode: job 'unwatched' has ended"
+  assert_line --partial 'conode: node n1 (local host 1) is missing: '
   assert_line --partial 'what to do: '
   assert_nothing_left unwatched
 }
@@ -253,15 +254,19 @@ SH
   PATH=$BATS_TEST_TMPDIR/bin:$PATH
 }
 
-@test "a host by ssh joins, and goes with the job" {
+@test "a host by ssh joins, gets the images, and goes with the job" {
   fake_ssh
   # shellcheck disable=SC2016 # the inner shell expands it
-  run "$CONODE" exec --job remote --k8s-cores 1 --host other.host -- \
-    sh -c '"$0" kubectl get nodes -o name; "$0" status --json | jq -r ".nodes[0].state"' "$CONODE"
+  run "$CONODE" exec --job remote --k8s-cores 1 --host other.host --image "$(busybox_archive)" -- \
+    sh -c '"$0" kubectl get nodes -o name; "$0" status --json | jq -r ".nodes[0].state"
+      "$0" image import "$1" --name imported-later; "$0" run --node n1 -- "$0" image list' \
+    "$CONODE" "$(busybox_archive)"
   assert_success
   assert_line node/n0
   assert_line node/n1
   assert_line ready
+  assert_line --regexp '^docker.io/library/busybox:.* sha256:' # that and the next is said at n1
+  assert_equal "$(grep -c '^docker.io/library/imported-later:' <<< "$output")" 2 # here, and there
   refute_output --partial 'left behind'
   assert_nothing_left remote
 }

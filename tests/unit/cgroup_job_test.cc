@@ -36,7 +36,8 @@ TEST_F(FakeRoot, MakesTheThreeLeaves) {
   for (const char* leaf : {"agent", "hpc", "k8s"})
     EXPECT_TRUE(there("conode.42.step_1/" + std::string(leaf)));
   ASSERT_TRUE(JobCgroups::create(delegation_, "43"));
-  EXPECT_THAT(JobCgroups::list(delegation_).value(), ElementsAre("42.step_1", "43"));
+  EXPECT_TRUE(there("conode.42.step_1"));
+  EXPECT_TRUE(there("conode.43"));
 }
 
 TEST_F(FakeRoot, ALeftOverDirectoryIsUsedAgainABusyOneIsNot) {

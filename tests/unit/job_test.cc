@@ -56,6 +56,31 @@ TEST(InstanceFile, IsReadBack) {
   EXPECT_FALSE(instance_from_json("no json"));
 }
 
+TEST(Cleanup, TheRecordStaysWhileSomethingLives) {
+  const TempDir base = TempDir::create().value();
+  {
+    const JobDir dir = JobDir::create(base.path(), "42").value();
+    Instance instance = example();
+    instance.cgroup = base.path() + "/no/cgroup";  // cannot be removed as one
+    ASSERT_TRUE(dir.write(instance));
+  }
+  const auto first = sweep(base.path(), {}).value();
+  EXPECT_THAT(first.failures, SizeIs(1));
+  const std::string path = base.path() + "/42";
+  EXPECT_TRUE(exists(path + "/instance.json"));
+  EXPECT_FALSE(exists(path + "/log"));
+}
+
+TEST(Cleanup, ARecordThatCannotBeReadIsNotThrownAway) {
+  const TempDir base = TempDir::create().value();
+  { const JobDir dir = JobDir::create(base.path(), "42").value(); }
+  ASSERT_TRUE(replace_file(base.path() + "/42/instance.json", "{"));
+  const auto swept = sweep(base.path(), {}).value();
+  ASSERT_THAT(swept.failures, SizeIs(1));
+  EXPECT_THAT(swept.failures[0].message(), HasSubstr("instance.json"));
+  EXPECT_TRUE(exists(base.path() + "/42/log"));
+}
+
 TEST(LogRotation, KeepsWhatIsOldOnceAndTheWritersFile) {
   const TempDir dir = TempDir::create().value();
   const std::string log = dir.path() + "/kubelet.log";

@@ -81,6 +81,20 @@ remove_cgroup() {
 }
 
 # What sessions whose ./dev was killed have left.
+remove_stale_directories() {
+  local directory pid
+  for directory in /tmp/conode-dev.[0-9]*.??????; do
+    pid=${directory#/tmp/conode-dev.}
+    pid=${pid%.*}
+    if [ ! -L "$directory" ] && [ ! -e "/proc/$pid" ] &&
+      [ "$(stat --format %U "$directory" 2> /dev/null)" = "$test_user" ]; then
+      session_tmp=$directory
+      remove_session_tmp
+    fi
+  done
+  session_tmp=
+}
+
 remove_stale_cgroups() {
   local directory
   for directory in "$cgroup_parent"/conode-dev/[0-9]*/; do
@@ -122,7 +136,8 @@ open_session() {
   if is_root; then make_readable; fi
   trap close_session EXIT
   delegate_cgroup
-  session_tmp=$(mktemp -d /tmp/conode-dev.XXXXXX)
+  remove_stale_directories
+  session_tmp=$(mktemp -d "/tmp/conode-dev.$$.XXXXXX")
   if is_root; then
     chown "$test_user:" "$session_tmp"
     make_small_file_system
@@ -146,7 +161,7 @@ open_tun() {
 
 close_session() {
   if [ -n "${session_cgroup:-}" ]; then
-    remove_cgroup "$session_cgroup"
+    (remove_cgroup "$session_cgroup") || true # has said why; the rest goes all the same
     on_cgroups rmdir "$cgroup_parent/conode-dev" 2> /dev/null || true # another session may use it
   fi
   if [ -n "${session_tmp:-}" ]; then remove_session_tmp; fi
