@@ -53,6 +53,7 @@ class ControlPlane final : public Role {
   asio::awaitable<void> make_objects();
   asio::awaitable<void> watch_nodes();
   void on_node(const std::string& name, bool ready);
+  void on_carriers();
   void on_joined(uint32_t count);
   void look_whether_ended();
 
@@ -79,21 +80,27 @@ Result<void> ControlPlane::begin() {
       context_.loop, context_.options, context_.dir, context_.home_cgroup, std::move(launcher_),
       {[this] { context_.look_again(); },
        [this](const Error& error) { context_.fail(error, Event::node_missing); },
-       [this](uint32_t count) { on_joined(count); }}));
+       [this](uint32_t count) { on_joined(count); }, [this] { on_carriers(); }}));
   return {};
 }
 
 Result<void> ControlPlane::sandbox_up(std::vector<UniqueFd> tun) {
   if (!members_) return {};
-  uplink_ = TRY(Uplink::start(context_.options, std::move(tun), context_.link->sandbox().pid()));
+  uplink_ = TRY(Uplink::start(context_.loop, context_.options, std::move(tun),
+                              context_.link->sandbox().pid(),
+                              [this] { members_->set_carrier(uplink_->endpoint()); }));
   members_->set_carrier(uplink_->endpoint());
   return uplink_->set_peers(members_->carriers());
 }
 
+void ControlPlane::on_carriers() {
+  if (!uplink_) return;
+  if (const Result<void> set = uplink_->set_peers(members_->carriers()); !set)
+    log::error("{}", set.error().message());
+}
+
 void ControlPlane::on_joined(uint32_t count) {
-  if (uplink_)
-    if (const Result<void> set = uplink_->set_peers(members_->carriers()); !set)
-      log::error("{}", set.error().message());
+  on_carriers();
   context_.phase(fmt::format("{} of {} nodes joined", count, members_->size()));
 }
 

@@ -120,6 +120,7 @@ void Members::on_event(const bus::Event& event) {
   if (const auto* joined = std::get_if<bus::Joined>(&event)) return on_joined(*joined);
   if (const auto* lost = std::get_if<bus::Lost>(&event)) return on_lost(lost->rank, lost->reason);
   if (const auto* left = std::get_if<bus::Left>(&event)) return on_lost(left->rank, left->reason);
+  if (const auto* received = std::get_if<bus::Received>(&event)) return on_message(*received);
   if (const auto* delivered = std::get_if<bus::FileDelivered>(&event))
     return images_->on_delivered(*delivered);
   if (const auto* readiness = std::get_if<bus::ReadinessChanged>(&event)) {
@@ -143,6 +144,16 @@ void Members::on_joined(const bus::Joined& joined) {
   spread_images_of_start();
   handlers_.joined(static_cast<uint32_t>(hosts_.size()) + 1);
   handlers_.changed();
+}
+
+// A node's own way has changed; of others it says nothing.
+void Members::on_message(const bus::Received& received) {
+  const auto& carriers = received.message.command().peers().carriers();
+  const auto own = carriers.find(received.from);
+  if (own == carriers.end() || !hosts_.contains(received.from)) return;
+  carriers_[received.from] = own->second;
+  (void)bus_->broadcast(peers_message({{received.from, own->second}}));
+  handlers_.carriers();
 }
 
 // For mpirun: the nodes that are there, with a slot for each core of their HPC parts. By its own

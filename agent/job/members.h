@@ -28,6 +28,7 @@ class Members {
     std::function<void()> changed;                // ready() may say something else
     std::function<void(const Error&)> missing;    // a node, and the policy is to fail
     std::function<void(uint32_t joined)> joined;  // how many nodes are there
+    std::function<void()> carriers;               // one of them is reached in another way
   };
 
   // Starts the bus and the other agents, those in `home_cgroup` (a path; empty: ours): our own goes
@@ -65,6 +66,7 @@ class Members {
   [[nodiscard]] Result<void> start_agents(const std::string& home_cgroup);
   void on_event(const bus::Event& event);
   void on_joined(const bus::Joined& joined);
+  void on_message(const bus::Received& received);
   void lose(uint32_t rank);
   void on_agent_ended(uint32_t rank, const std::string& how);
   void on_lost(uint32_t rank, const std::string& reason);

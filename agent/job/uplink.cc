@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/job/uplink.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "agent/base/log.h"
 #include "agent/bus/keys.h"
@@ -37,14 +39,21 @@ int relay_queues(const AgentOptions& options) {
   return std::clamp(CPU_COUNT(&options.k8s.mask), 1, kMost);
 }
 
-Uplink::Uplink(const AgentOptions& options)
-    : rank_(options.membership.rank), size_(options.membership.size), endpoint_(kNoRelay) {}
+Uplink::Uplink(boost::asio::io_context& loop, const AgentOptions& options,
+               std::function<void()> moved)
+    : moved_(std::move(moved)),
+      rank_(options.membership.rank),
+      size_(options.membership.size),
+      vxlan_end_(loop),
+      endpoint_(kNoRelay) {}
 
 Uplink::~Uplink() = default;
 
-Result<std::unique_ptr<Uplink>> Uplink::start(const AgentOptions& options,
-                                              std::vector<UniqueFd> tun, pid_t sandbox) {
-  std::unique_ptr<Uplink> uplink(new Uplink(options));
+Result<std::unique_ptr<Uplink>> Uplink::start(boost::asio::io_context& loop,
+                                              const AgentOptions& options,
+                                              std::vector<UniqueFd> tun, pid_t sandbox,
+                                              std::function<void()> moved) {
+  std::unique_ptr<Uplink> uplink(new Uplink(loop, options, std::move(moved)));
   if (!tun.empty()) TRY(uplink->start_relay(options, std::move(tun)));
   if (!options.vxlan_job.empty()) {
     Result<void> started = uplink->start_vxlan(options, sandbox);
@@ -78,15 +87,37 @@ Result<void> Uplink::start_relay(const AgentOptions& options, std::vector<Unique
 Result<void> Uplink::start_vxlan(const AgentOptions& options, pid_t sandbox) {
   vxlan_ = TRY(VxlanWays::start(options, sandbox));
   endpoint_ += kWithVxlan;
+  watch_vxlan();
   return {};
+}
+
+// The keeper was killed, or root has taken the VXLAN away. The others have to know: what they send
+// there arrives nowhere.
+void Uplink::watch_vxlan() {
+  vxlan_end_.assign(::fcntl(vxlan_->end(), F_DUPFD_CLOEXEC, 0));
+  vxlan_end_.async_wait(
+      boost::asio::posix::stream_descriptor::wait_read,
+      [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+        if (error || alive.expired()) return;
+        log::warning("the job's VXLAN is gone from this host; {}",
+                     relay_ ? "the relay has its traffic" : "nothing else leads to other nodes");
+        vxlan_.reset();
+        endpoint_.resize(endpoint_.size() - std::strlen(kWithVxlan));
+        moved_();
+      });
+}
+
+Result<void> Uplink::set_vxlan_peer(uint32_t rank, bool has_vxlan) {
+  if (!vxlan_) return {};
+  return has_vxlan ? vxlan_->add(rank) : vxlan_->remove(rank);
 }
 
 Result<void> Uplink::set_peers(const std::map<uint32_t, std::string>& endpoints) {
   for (const auto& [rank, endpoint] : endpoints) {
-    if (rank == rank_ || !vxlan_ || !endpoint.ends_with(kWithVxlan)) continue;
-    const Result<void> added = vxlan_->add(rank);
-    if (!added && !relay_) return added;
-    if (!added) log::warning("{}; the relay has its traffic", added.error().message());
+    if (rank == rank_) continue;
+    const Result<void> done = set_vxlan_peer(rank, endpoint.ends_with(kWithVxlan));
+    if (!done && !relay_) return done;
+    if (!done) log::warning("{}; the relay has its traffic", done.error().message());
   }
   for (const auto& [rank, endpoint] : endpoints) {
     if (rank == rank_) continue;
@@ -104,7 +135,7 @@ std::string Uplink::describe_relay() const {
 }
 
 std::string Uplink::describe() const {
-  if (!vxlan_) return describe_relay();
+  if (!vxlan_) return relay_ ? describe_relay() : "none: the job's VXLAN is gone";
   std::string vxlan = fmt::format("vxlan to {} of {} nodes", vxlan_->nodes(), size_ - 1);
   if (!relay_ || vxlan_->nodes() + 1 == size_) return vxlan;
   return vxlan + "; " + describe_relay();

@@ -3,6 +3,9 @@
 // of the job's VXLAN, like this one, that. On the loop's thread.
 #pragma once
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,10 +28,13 @@ namespace conode::job {
 
 class Uplink {
  public:
-  // `tun`: empty where there is to be no relay. `sandbox`: its pid.
-  [[nodiscard]] static Result<std::unique_ptr<Uplink>> start(const AgentOptions& options,
+  // `tun`: empty where there is to be no relay. `sandbox`: its pid. `moved`: endpoint() is another
+  // one, which the other nodes have to be told.
+  [[nodiscard]] static Result<std::unique_ptr<Uplink>> start(boost::asio::io_context& loop,
+                                                             const AgentOptions& options,
                                                              std::vector<UniqueFd> tun,
-                                                             pid_t sandbox);
+                                                             pid_t sandbox,
+                                                             std::function<void()> moved);
   ~Uplink();
 
   // Where the other nodes find it: "192.0.2.7:40123", then " vxlan" if it is up; "-" for no relay.
@@ -38,15 +44,20 @@ class Uplink {
   [[nodiscard]] std::string describe() const;
 
  private:
-  explicit Uplink(const AgentOptions& options);
+  Uplink(boost::asio::io_context& loop, const AgentOptions& options, std::function<void()> moved);
   [[nodiscard]] Result<void> start_relay(const AgentOptions& options, std::vector<UniqueFd> tun);
   [[nodiscard]] Result<void> start_vxlan(const AgentOptions& options, pid_t sandbox);
+  void watch_vxlan();
+  [[nodiscard]] Result<void> set_vxlan_peer(uint32_t rank, bool has_vxlan);
   [[nodiscard]] std::string describe_relay() const;
 
+  std::function<void()> moved_;
   uint32_t rank_;
   uint32_t size_;
   std::unique_ptr<Relay> relay_;      // null: none
-  std::unique_ptr<VxlanWays> vxlan_;  // null: none
+  std::unique_ptr<VxlanWays> vxlan_;  // null: none, or not any more
+  boost::asio::posix::stream_descriptor vxlan_end_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   std::string endpoint_;
   std::string kind_;  // "relay over TCP"
 };

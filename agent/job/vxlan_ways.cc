@@ -86,4 +86,9 @@ Result<void> VxlanWays::add(uint32_t rank) {
   return {};
 }
 
+Result<void> VxlanWays::remove(uint32_t rank) {
+  if (ranks_.erase(rank) == 0) return {};
+  return write_all(orders_.get(), fmt::format("-{}\n", rank), "orders of conode-init vxlan");
+}
+
 }  // namespace conode::job

@@ -29,6 +29,10 @@ class VxlanWays {
                                                                 pid_t sandbox);
   // That node's end is up, too.
   [[nodiscard]] Result<void> add(uint32_t rank);
+  // It is not any more.
+  [[nodiscard]] Result<void> remove(uint32_t rank);
+  // Readable when the link has gone: with it, all ways.
+  [[nodiscard]] int end() const { return attendant_.pidfd(); }
   [[nodiscard]] size_t nodes() const { return ranks_.size(); }
 
  private:

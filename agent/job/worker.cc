@@ -61,6 +61,7 @@ class Worker final : public Role {
   void on_event(const bus::Event& event);
   void on_message(const bus::Received& received);
   void import(const bus::ImportImage& order, uint64_t gather);
+  void tell_carrier();
   void answer(uint64_t gather, const Result<void>& outcome);
   [[nodiscard]] std::string file_dir() const { return context_.dir + "/tmp/images"; }
   [[nodiscard]] Result<void> take(const bus::JoinMaterial& material);
@@ -81,7 +82,8 @@ class Worker final : public Role {
 
 Result<void> Worker::sandbox_up(std::vector<UniqueFd> tun) {
   const Membership& own = context_.options.membership;
-  uplink_ = TRY(Uplink::start(context_.options, std::move(tun), context_.link->sandbox().pid()));
+  uplink_ = TRY(Uplink::start(context_.loop, context_.options, std::move(tun),
+                              context_.link->sandbox().pid(), [this] { tell_carrier(); }));
   bus_context_ =
       TRY(bus::Context::create(context_.loop.get_executor(), *own.secret, {.size = own.size}));
   TRY(make_dirs(file_dir()));
@@ -166,6 +168,14 @@ void Worker::import(const bus::ImportImage& order, uint64_t gather) {
                                    answer(gather, done);
                                    context_.look_again();
                                  });
+}
+
+void Worker::tell_carrier() {
+  bus::Message message;
+  (*message.mutable_command()
+        ->mutable_peers()
+        ->mutable_carriers())[context_.options.membership.rank] = uplink_->endpoint();
+  bus_->send_to_root(message);
 }
 
 void Worker::answer(uint64_t gather, const Result<void>& outcome) {

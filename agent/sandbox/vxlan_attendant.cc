@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/sandbox/vxlan_attendant.h"
 
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <iostream>
 
 #include "agent/base/file.h"
 #include "agent/sandbox/enter.h"
+#include "netplug/link/link.h"
 #include "netplug/uplink/vxlan_link.h"
+#include "netplug/vxlan/settings.h"
 
 namespace conode::sandbox {
 namespace {
@@ -22,16 +28,63 @@ Result<VxlanLink> set_up(const std::vector<std::string>& arguments) {
                             .pods = TRY(Ipv4Prefix::parse(arguments[3]))});
 }
 
+// Readable when a link of this network namespace changes (rtnetlink(7)).
+Result<UniqueFd> news_of_links() {
+  UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = RTMGRP_LINK;
+  if (!socket || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return errno_failure("listen for changes of links");
+  return socket;
+}
+
+// It may have gone before somebody listened, or while there was too much to say: asked for anew.
+bool link_is_there(int news) {
+  std::array<char, 8192> ignored{};
+  while (::recv(news, ignored.data(), ignored.size(), 0) > 0 || errno == ENOBUFS) continue;
+  Result<Socket> socket = Socket::open();
+  if (!socket) return true;
+  const Result<std::optional<Link>> link = find_link(*socket, kVxlanLink);
+  return !link || link->has_value();
+}
+
+// Complete lines of `orders`: "3" leads to that rank, "-3" not any more.
+void obey(VxlanLink& link, std::string& orders) {
+  for (size_t end = 0; (end = orders.find('\n')) != std::string::npos; orders.erase(0, end + 1)) {
+    const bool removes = orders[0] == '-';
+    const auto rank = static_cast<uint32_t>(std::stoul(orders.substr(removes ? 1 : 0, end)));
+    const Result<void> done = removes ? link.remove_peer(rank) : link.add_peer(rank);
+    if (!done) std::cerr << "conode-init vxlan: " << done.error().message() << "\n";
+  }
+}
+
+// Until the orders end, or the link goes.
+void attend(VxlanLink& link, int news) {
+  std::string orders;
+  std::array<char, 4096> buffer{};
+  std::array<pollfd, 2> readable{{{STDIN_FILENO, POLLIN, 0}, {news, POLLIN, 0}}};
+  while (link_is_there(news)) {
+    if (::poll(readable.data(), readable.size(), -1) < 0 && errno != EINTR) return;
+    if (readable[0].revents == 0) continue;
+    const ssize_t n = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (n <= 0) return;
+    orders.append(buffer.data(), static_cast<size_t>(n));
+    obey(link, orders);
+  }
+}
+
 }  // namespace
 
 int attend_vxlan(const std::vector<std::string>& arguments) {
   ::signal(SIGPIPE, SIG_IGN);  // NOLINT(bugprone-unused-return-value)
   Result<VxlanLink> link = set_up(arguments);
-  const std::string said = link ? kVxlanUp : link.error().message() + "\n";
-  if (!write_all(STDOUT_FILENO, said, "standard output") || !link) return 1;
-  for (uint32_t rank = 0; std::cin >> rank;)
-    if (const Result<void> added = link->add_peer(rank); !added)
-      std::cerr << "conode-init vxlan: " << added.error().message() << "\n";
+  Result<UniqueFd> news = news_of_links();
+  std::string said = kVxlanUp;
+  if (!news) said = news.error().message() + "\n";
+  if (!link) said = link.error().message() + "\n";
+  if (!write_all(STDOUT_FILENO, said, "standard output") || !link || !news) return 1;
+  attend(*link, news->get());
   return 0;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `conode-init vxlan`: enters the sandbox's user and network namespaces, sets up the link that the
-// job's keeper has handed over, and says so; then it makes ways over it to the other nodes, as
-// their ranks come in lines on standard input, until that ends. Single-threaded.
+// job's keeper has handed over, and says so; then it makes ways over it to the other nodes ("3")
+// and takes them back ("-3"), as lines come on standard input, until that ends or the link has
+// gone. Single-threaded.
 #pragma once
 
 #include <string>

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36
 TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Usage(NamedTuple):
@@ -94,7 +95,12 @@ def switches_of(pid):
 
 
 def pss_of(pid):
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+    try:
+        rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except PermissionError:  # it does not want to be looked at (pasta): what it shares with nobody
+        resident, shared = pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1:3]
+        return (int(resident) - int(shared)) * PAGE / (1 << 20)
+    for line in rollup.splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     return 0.0

@@ -11,7 +11,8 @@ ROUNDS = 5
 BASELINE = "floor"
 OWN = ("conode", "conode-init", "conode-oci")  # what we add to upstream's programs
 OWN_NAME = "conode's own"
-COMMON = "all but cluster DNS"  # which the floor does not have
+COMMON = "all but DNS and egress"  # which the floor does not have
+NOT_COMMON = ("coredns", "pasta", "slirp4netns")
 GOALS = {f"PSS of {OWN_NAME}": Goal("ours", 20), f"CPU of {OWN_NAME}": Goal("ours", 0.1),
          "PSS of all": Goal("ratio", 1), "CPU of all": Goal("ratio", 1),
          "context switches of all": Goal("ratio", 1), f"PSS of {COMMON}": Goal("ratio", 1)}
@@ -24,7 +25,7 @@ def by_group(before, after, seconds):
         if pid not in before or before[pid].name != now.name:
             continue
         names = {"all", now.name} | ({OWN_NAME} if now.name in OWN else set())
-        names |= {COMMON} if now.name != "coredns" else set()
+        names |= set() if now.name.startswith(NOT_COMMON) else {COMMON}
         for name in names:
             group = groups[name]
             group[0] += 100 * (now.cpu_seconds - before[pid].cpu_seconds) / seconds
