@@ -14,6 +14,7 @@
 #include "agent/base/log.h"
 #include "agent/bundle/build.h"
 #include "agent/bundle/bundle.h"
+#include "agent/cli/placement.h"
 #include "agent/cli/session.h"
 #include "agent/egress/resolvers.h"
 #include "agent/job/cleanup.h"
@@ -141,19 +142,7 @@ void set_common(job::AgentOptions& o, const config::Config& config) {
   o.node_timeout = config::node_timeout(config);
   o.ready_within = std::chrono::duration_cast<std::chrono::seconds>(config::ready_timeout(config));
   o.stop_grace = config::stop_timeout(config);
-}
-
-launch::Options launch_options(const config::Config& config) {
-  const config::Allocation& a = config.allocation();
-  launch::Options o;
-  o.hosts.assign(a.hosts().begin(), a.hosts().end());
-  o.nodes = o.hosts.empty() ? a.nodes() : static_cast<uint32_t>(o.hosts.size()) + 1;
-  o.ssh_config = a.ssh_config();
-  o.address = config.network().address();
-  const bool ssh = a.launcher() == config::Allocation::SSH ||
-                   (a.launcher() == config::Allocation::AUTO && !o.hosts.empty());
-  if (o.nodes > 1) o.kind = ssh ? launch::Kind::ssh : launch::Kind::local;
-  return o;
+  o.before_limit = config::before_limit(config);
 }
 
 // The way out of this node. The hosts that a local launcher makes have none themselves.
@@ -238,7 +227,9 @@ Result<job::AgentOptions> agent_options(const config::Config& config,
   job::AgentOptions o;
   o.job = config.job().empty() ? batch_job_name() : config.job();
   if (o.job.empty()) o.job = default_name;
-  o.launch = launch_options(config);
+  const Placement placement = TRY(placement_of(config));
+  o.launch = placement.launch;
+  o.time_limit = placement.time_limit;
   // The other nodes' jobs have longer names.
   const std::string longest =
       o.launch.nodes > 1 ? fmt::format("{}.n{}", o.job, o.launch.nodes - 1) : o.job;

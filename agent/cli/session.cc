@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "agent/allocation/allocation.h"
 #include "agent/base/file.h"
 #include "agent/base/log.h"
 #include "agent/base/process.h"
@@ -79,15 +80,7 @@ Result<std::string> libexec_dir() {
   return dir;
 }
 
-std::string batch_job_name() {
-  for (const char* name : {"SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID"}) {
-    std::string id = from_environment(name);
-    for (char& c : id)
-      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
-    if (!id.empty()) return id;
-  }
-  return {};
-}
+std::string batch_job_name() { return allocation::id_of(allocation::surroundings()); }
 
 Result<job::FoundJob> chosen_job(const config::Config& config) {
   const std::string base = state_base(config);

@@ -86,6 +86,9 @@ struct LoadResult {
 [[nodiscard]] inline std::chrono::milliseconds stop_timeout(const Config& config) {
   return std::chrono::milliseconds(config.timeouts().stop());
 }
+[[nodiscard]] inline std::chrono::milliseconds before_limit(const Config& config) {
+  return std::chrono::milliseconds(config.timeouts().before_limit());
+}
 [[nodiscard]] inline std::chrono::milliseconds node_timeout(const Config& config) {
   return std::chrono::milliseconds(config.allocation().node_timeout());
 }

@@ -35,6 +35,7 @@ NodeAgent::NodeAgent(AgentOptions options, JobDir dir, HostSide host,
       child_ended_(loop_, SIGCHLD),
       deadline_(loop_),
       log_timer_(loop_),
+      limit_timer_(loop_),
       containers_(
           loop_, dir_.path() + "/run/containerd.sock",
           {[this] { on_imported(); }, [this](const Error& error) { fail(error, Event::failed); }}),
@@ -152,6 +153,7 @@ void NodeAgent::listen_to_sandbox() {
     if (!error) on_signal(number);
   });
   watch_deadline();
+  watch_time_limit();
 }
 
 void NodeAgent::on_sandbox_gone() {

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/system_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <future>
@@ -55,11 +56,13 @@ class NodeAgent {
   void on_imported();
   void on_sandbox_gone();
   void watch_deadline();
+  void watch_time_limit();
   void watch_logs();
   void check_ready();
   void start_workload();
   void watch_orphans();
   void on_signal(int number);
+  void end_by(int signal);
   void fail(Error error, Event event);
   void phase(const std::string& name);
   [[nodiscard]] std::vector<std::string> remove_everything();
@@ -84,6 +87,7 @@ class NodeAgent {
   boost::asio::signal_set child_ended_;
   boost::asio::steady_timer deadline_;
   boost::asio::steady_timer log_timer_;
+  boost::asio::system_timer limit_timer_;  // in the clock that the batch system counts in
   IdMap ids_;
   std::optional<sandbox::Sandbox> sandbox_;
   std::unique_ptr<services::SandboxLink> link_;

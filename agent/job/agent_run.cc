@@ -4,6 +4,7 @@
 // (Supervisor); images and what the role adds (API objects, other nodes) run beside them. The node
 // is ready when all of these are. Teardown kills the sandbox's init and then runs the same steps as
 // a sweep, on a thread of the pool because they block.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -79,6 +80,7 @@ void NodeAgent::perform(Action action) {
     case Action::stop:
       stop_requested_ = std::chrono::steady_clock::now();
       deadline_.cancel();
+      limit_timer_.cancel();
       log_timer_.cancel();
       egress_.reset();
       role_->begin_end();
@@ -179,8 +181,29 @@ void NodeAgent::watch_orphans() {
   });
 }
 
+void NodeAgent::watch_time_limit() {
+  if (!options_.time_limit) return;
+  const auto begin_of_end = *options_.time_limit - options_.before_limit;
+  log::info("the batch job's time limit is {:%H:%M:%S}; the end begins {} s before",
+            fmt::localtime(std::chrono::system_clock::to_time_t(*options_.time_limit)),
+            options_.before_limit.count() / 1000);
+  limit_timer_.expires_at(begin_of_end);
+  limit_timer_.async_wait([this](const error_code& error) {
+    if (error || state_ == State::stopping || state_ == State::ended) return;
+    log::warning("the batch job's time limit is near: ending");
+    end_by(SIGTERM);
+  });
+}
+
 void NodeAgent::on_signal(int number) {
   log::info("signal {}", number);
+  end_by(number);
+  signals_.async_wait([this](const error_code& error, int next_number) {
+    if (!error) on_signal(next_number);
+  });
+}
+
+void NodeAgent::end_by(int number) {
   if (workload_ && workload_->running()) {
     workload_->forward(number);  // its end is the job's end
   } else {
@@ -188,9 +211,6 @@ void NodeAgent::on_signal(int number) {
       outcome_.exit_code = options_.workload.empty() ? 0 : 128 + number;
     handle(Event::stop_requested);
   }
-  signals_.async_wait([this](const error_code& error, int next_number) {
-    if (!error) on_signal(next_number);
-  });
 }
 
 void NodeAgent::fail(Error error, Event event) {

@@ -80,6 +80,8 @@ struct AgentOptions {
   std::vector<std::string> images;  // OCI archives or layouts, imported at start
   std::chrono::seconds ready_within{120};
   std::chrono::milliseconds stop_grace{2000};
+  std::optional<std::chrono::system_clock::time_point> time_limit;  // of the batch job; rank 0
+  std::chrono::milliseconds before_limit{20000};                    // the end begins so long before
   std::vector<std::string> workload;  // the command of `conode exec`; empty: `conode up`
   std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
   std::function<void(const Progress&)> progress;  // on the loop's thread; may be empty

@@ -11,6 +11,7 @@
 
 #include "agent/base/file.h"
 #include "agent/launch/local.h"
+#include "agent/launch/srun.h"
 #include "agent/launch/ssh.h"
 #include "agent/launch/ticket_file.h"
 
@@ -47,6 +48,8 @@ Result<std::unique_ptr<Launcher>> make_launcher(const Options& options) {
       return make_local(options);
     case Kind::ssh:
       return make_ssh(options);
+    case Kind::srun:
+      return make_srun(options);
     case Kind::none:
       break;
   }

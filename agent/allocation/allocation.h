@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The allocation that this process runs in, as its batch system tells: by environment, and by the
+// batch system's own commands where only they know the format. Blocking; any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/result.h"
+
+namespace conode::allocation {
+
+enum class System : uint8_t { none, slurm, flux, pbs };
+[[nodiscard]] const char* to_string(System system);
+
+// What this looks at; a value, so that tests need no batch system.
+struct Surroundings {
+  std::map<std::string, std::string> variables;
+  // Standard output of a command.
+  std::function<Result<std::string>(const std::vector<std::string>& argv)> ask;
+};
+// This process's.
+[[nodiscard]] Surroundings surroundings();
+
+struct Allocation {
+  System system = System::none;
+  std::string id;                  // of the job; usable as conode's name of it; empty: none
+  std::vector<std::string> hosts;  // names that the batch system knows; this node's first
+  std::string address;             // name or address at which the batch system finds this node
+  std::optional<std::chrono::system_clock::time_point> end;  // its time limit
+};
+
+// The id alone, without asking anybody: empty outside of a job.
+[[nodiscard]] System system_of(const Surroundings& around);
+[[nodiscard]] std::string id_of(const Surroundings& around);
+
+// Fails where the job is of a kind that conode does not start in, and says why.
+[[nodiscard]] Result<Allocation> find_allocation(const Surroundings& around);
+
+}  // namespace conode::allocation
