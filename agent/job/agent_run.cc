@@ -13,6 +13,7 @@
 
 #include "agent/base/file.h"
 #include "agent/base/log.h"
+#include "agent/base/memory.h"
 #include "agent/job/agent_impl.h"
 #include "agent/job/log_rotation.h"
 
@@ -70,6 +71,7 @@ void NodeAgent::perform(Action action) {
       Progress last{"ready", seconds_since(options_.since), {}, {}, true};
       if (options_.progress) options_.progress(last);
       role_->announce();
+      asio::post(loop_, &release_idle_memory);
       if (!options_.workload.empty()) start_workload();
       return;
     }

@@ -6,6 +6,7 @@
 
 #include "agent/base/command.h"
 #include "agent/base/file.h"
+#include "agent/base/memory.h"
 #include "agent/base/process.h"
 #include "agent/base/temp_dir.h"
 
@@ -96,6 +97,18 @@ TEST(Process, DescriptorsAreMapped) {
       Process::spawn({.argv = {"sh", "-c", "echo hello >&5"}, .fds = {{5, file.get()}}}).value();
   EXPECT_EQ(shell_exit_code(child.wait().value()), 0);
   EXPECT_EQ(read_file(dir.path() + "/out").value(), "hello\n");
+}
+
+uint64_t resident_file_pages() {  // KiB
+  const std::string status = read_file("/proc/self/status").value();
+  return std::stoull(status.substr(status.find("RssFile:") + 8));
+}
+
+TEST(Memory, CodeThatIsNotInUseIsNotOursAndComesBack) {
+  const uint64_t before = resident_file_pages();
+  release_idle_memory();
+  EXPECT_LT(resident_file_pages(), before);
+  EXPECT_TRUE(exists("/proc/self/maps"));
 }
 
 TEST(Command, OutputAndFailure) {
