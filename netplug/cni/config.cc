@@ -2,6 +2,7 @@
 #include "netplug/cni/config.h"
 
 #include <fmt/format.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <array>
@@ -209,15 +210,24 @@ void read_valid_attachments(Reader& reader, const json& document, NetworkConfig&
   }
 }
 
+// The specification writes "hostPort", containerd sends "HostPort", and Go's reader of JSON takes
+// both.
+const json* member_of_any_case(const json& object, const char* key) {
+  if (!object.is_object()) return nullptr;
+  for (auto item = object.begin(); item != object.end(); ++item)
+    if (::strcasecmp(item.key().c_str(), key) == 0) return &item.value();
+  return nullptr;
+}
+
 std::optional<PortMapping> read_port(const json& entry) {
   const auto number = [&](const char* key) -> std::optional<uint16_t> {
-    const json* value = member(entry, key);
+    const json* value = member_of_any_case(entry, key);
     if (value == nullptr || !value->is_number_unsigned() || *value > kGreatestPort)
       return std::nullopt;
     return value->get<uint16_t>();
   };
   const auto text = [&](const char* key) -> std::optional<std::string> {
-    const json* value = member(entry, key);
+    const json* value = member_of_any_case(entry, key);
     if (value == nullptr) return "";
     return value->is_string() ? std::optional(value->get<std::string>()) : std::nullopt;
   };

@@ -26,6 +26,11 @@ json port(int host, int container, const char* address = "") {
       {"hostPort", host}, {"containerPort", container}, {"protocol", "TCP"}, {"hostIP", address}};
 }
 
+// As containerd sends it: go-cni's structure has no names of its own for JSON.
+json port_by_containerd(int host, int container) {
+  return {{"HostPort", host}, {"ContainerPort", container}, {"Protocol", "tcp"}, {"HostIP", ""}};
+}
+
 class CniPorts : public CniFixture {
  protected:
   void SetUp() override {
@@ -53,7 +58,7 @@ TEST_F(CniPorts, LeadToTheContainer) {
   Container& server = container();
   Container& client = container();
   const TcpListener listener = listen_in(server.netns()).value();
-  const json ports = with_ports(json::array({port(8080, listener.port)}));
+  const json ports = with_ports(json::array({port_by_containerd(8080, listener.port)}));
   const Ipv4Address server_address = add(server, ports);
   const Ipv4Address client_address = add(client);
   EXPECT_EQ(exchange(listener, client.netns(), node_address_, 8080).value(), client_address);

@@ -26,6 +26,14 @@ setup() {
   own_state
 }
 
+# pod_of_node NODE COMMAND...: in the pod there.
+pod_of_node() {
+  local pod
+  pod=$("$CONODE" kubectl get pods -l app=everywhere --field-selector "spec.nodeName=$1" -o name)
+  shift
+  "$CONODE" kubectl exec "$pod" -- "$@"
+}
+
 pods() { "$CONODE" kubectl get pods -l app=everywhere -o "jsonpath={.items[*]$1}"; }
 
 @test "every node is Ready, and carries its rank" {
@@ -140,6 +148,33 @@ told"
     run "$CONODE" image list --job $job
     refute_line --partial imported-later
   done
+}
+
+@test "a hostPort is a port of the pod's node, for pods of all nodes" {
+  "$CONODE" kubectl apply -f - << 'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {name: ported}
+spec:
+  nodeName: n1
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: web
+    image: busybox
+    imagePullPolicy: Never
+    command: [sh, -c, "echo ported > /index.html; exec httpd -f -p 80 -h /"]
+    ports: [{containerPort: 80, hostPort: 8088}]
+YAML
+  "$CONODE" kubectl wait pod/ported --for=condition=Ready --timeout=60s
+  for node in n0 n1 n2; do
+    run pod_of_node "$node" wget -qO- http://10.88.0.2:8088/index.html
+    assert_output ported
+  done
+  run pod_of_node n0 wget -qO- http://10.88.0.3:8088/index.html # nobody's there
+  assert_failure
+  "$CONODE" kubectl delete pod/ported --wait
+  SECONDS=0 # the object goes before what it stood for
+  while pod_of_node n0 wget -qO- http://10.88.0.2:8088/index.html; do [ $SECONDS -lt 30 ]; done
 }
 
 @test "mpirun uses the cores of all nodes, and nothing but those" {
