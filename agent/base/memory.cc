@@ -27,6 +27,7 @@ void release_idle_memory() {
         inode;
     // Code of a file. Nobody has written to it: a private copy would be lost.
     if (fields && inode != 0 && permissions == "r-xp")
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): that is how the kernel tells addresses
       (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
   }
   (void)::malloc_trim(0);
