@@ -263,7 +263,8 @@ Result<std::optional<DeadJob>> take_dead(const std::string& base, const std::str
     return errno_failure(fmt::format("lock '{}'", path));
   }
   // Without its record what it made is not found: nothing is removed before somebody has looked.
-  return DeadJob{{job, path, false, TRY(read_instance(path))}, std::move(lock)};
+  std::optional<Instance> instance = TRY(read_instance(path));
+  return DeadJob{{job, path, false, std::move(instance)}, std::move(lock)};
 }
 
 std::optional<ProcessStat> process_stat(int pid) {

@@ -12,7 +12,6 @@
 namespace conode {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 class FakeRoot : public testing::Test {
