@@ -4,7 +4,7 @@
 //
 // usage: net_relay_bench [--rounds N] [--seconds S] [--streams 1,4] [--queues N] [--mtu N]
 //                        [--spin US] [--pods] [PATH...]
-//        PATH: host tcp tcp-aes udp udp-aes
+//        PATH: host tcp tcp-aes udp udp-aes pasta-vxlan slirp4netns-vxlan
 // Writes {"bench": "net_relay", "rows": [...]} on standard output and a table on standard error.
 #include <fmt/format.h>
 
@@ -13,8 +13,10 @@
 #include <chrono>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "tests/bench/path_measurements.h"
+#include "tests/bench/user_mode_vxlan.h"
 #include "tests/support/cni_world.h"
 #include "tests/support/uplink_world.h"
 
@@ -26,6 +28,7 @@ using nlohmann::json;
 struct Path {
   std::string name;
   bool relay = true;
+  std::optional<UserModeVxlan::Program> peers;  // as others do it
   CarrierKind carrier = CarrierKind::tcp;
   RelayEncryption encryption = RelayEncryption::none;
 };
@@ -35,6 +38,8 @@ const std::vector<Path> kPaths{
     {.name = "tcp-aes", .encryption = RelayEncryption::aes_gcm},
     {.name = "udp", .carrier = CarrierKind::udp},
     {.name = "udp-aes", .carrier = CarrierKind::udp, .encryption = RelayEncryption::aes_gcm},
+    {.name = "pasta-vxlan", .relay = false, .peers = UserModeVxlan::Program::pasta},
+    {.name = "slirp4netns-vxlan", .relay = false, .peers = UserModeVxlan::Program::slirp4netns},
 };
 
 struct Options {
@@ -80,6 +85,11 @@ Result<void> Bench::measure(const Path& path) {
   UplinkNode& a = world_.node(0);
   UplinkNode& b = world_.node(1);
   Ends ends{&a.host(), &b.host(), b.host_address()};
+  std::optional<UserModeVxlan> peers;
+  if (path.peers) {
+    peers.emplace(TRY(UserModeVxlan::start(*path.peers, a, b)));
+    ends = peers->ends();
+  }
   if (path.relay) {
     TRY(world_.start_relays({.queues = options_.queues,
                              .carrier = path.carrier,

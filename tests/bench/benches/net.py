@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traffic between two nodes: the rootless relay, pod to pod, against TCP between their hosts on the
-same veth pair of MTU 1500."""
+same veth pair of MTU 1500. Beside it what peers do: a kernel VXLAN through pasta or slirp4netns."""
 import json
 import os
 import pathlib
@@ -12,6 +12,7 @@ from report import Goal, Sample
 ROUNDS = 3
 BASELINE = "host TCP"
 CARRIERS = ("tcp", "udp")
+PEERS = ("pasta-vxlan", "slirp4netns-vxlan")  # as Usernetes connects nodes: no path of ours
 GOALS = {"1 stream (tcp)": Goal("ratio", 0.6, at_least=True),
          "4 streams (tcp)": Goal("ratio", 0.6, at_least=True),
          "round trip, p50 (tcp)": Goal("ratio", 2)}
@@ -31,7 +32,7 @@ def measure():
         raise BenchError(f"net: '{directory}/net_relay_bench' is missing: CONODE_TEST_SUPPORT names "
                          "the directory of the tests' programs")
     done = subprocess.run([directory / "net_relay_bench", "--rounds", "1", "--seconds", "2", "--pods",
-                           "host", *CARRIERS], text=True, capture_output=True, timeout=300,
+                           "host", *CARRIERS, *PEERS], text=True, capture_output=True, timeout=300,
                           check=False)
     if done.returncode != 0:
         raise BenchError(f"net: {done.stderr}")
@@ -45,7 +46,7 @@ def samples(side):
         measured.update({"ours": rows, "baseline": rows})
     rows = measured.pop(side)
     found = []
-    for carrier in CARRIERS:
+    for carrier in CARRIERS + PEERS:
         path = carrier if side == "ours" else "host"
         for metric, (name, unit) in METRICS.items():
             found.append(Sample(f"{name} ({carrier})", unit, rows[metric, path]["median"]))
