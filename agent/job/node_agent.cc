@@ -10,6 +10,7 @@
 
 #include "agent/base/file.h"
 #include "agent/base/log.h"
+#include "agent/base/process.h"
 #include "agent/job/agent_impl.h"
 #include "agent/job/cleanup.h"
 #include "agent/services/forwarder.h"
@@ -61,6 +62,7 @@ Result<Prepared> prepare(AgentOptions& options) {
 
 Result<Outcome> run_agent(AgentOptions options) {
   ::signal(SIGPIPE, SIG_IGN);  // NOLINT(bugprone-unused-return-value)
+  TRY(raise_open_file_limit());
   JobDir dir = TRY(JobDir::create(options.state_base, options.job));
   Result<Prepared> prepared = prepare(options);
   if (!prepared) {

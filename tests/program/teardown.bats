@@ -189,6 +189,17 @@ SH
   assert_output "$(printf '0\n1\n2\n3')"
 }
 
+@test "the agent may open all files that it can, its command as many as the caller" {
+  soft_limit=$(($(ulimit -Hn) / 2))
+  # shellcheck disable=SC2016 # the command's shell expands it
+  run sh -c 'ulimit -Sn "$0"; exec "$@"' $soft_limit "$CONODE" exec --k8s-cores 1 -- \
+    sh -c 'echo "command $(ulimit -Sn)"; sed -n "s/^Max open files *\([0-9]*\) .*/agent \1/p" /proc/$PPID/limits'
+  assert_success
+  assert_line "command $soft_limit"
+  assert_line "agent $(ulimit -Hn)"
+  assert_nothing_left
+}
+
 @test "nohup keeps exec and its command alive" {
   run sh -c "trap '' HUP; exec '$CONODE' exec --k8s-cores 1 -- sh -c 'kill -HUP \$PPID; kill -HUP \$\$; exit 7'"
   assert_failure 7
