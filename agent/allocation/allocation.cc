@@ -1,27 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/allocation/allocation.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
 
 #include "agent/allocation/slurm.h"
 #include "agent/base/command.h"
+#include "agent/base/environment.h"
 
 namespace conode::allocation {
 namespace {
 
 struct Sign {
   System system;
-  const char* name;
   const char* variable;  // the job's id
 };
 // A Flux or PBS instance may run inside of a Slurm job: the innermost is the one that counts.
-constexpr std::array<Sign, 3> kSigns{{{System::flux, "Flux", "FLUX_JOB_ID"},
-                                      {System::pbs, "PBS", "PBS_JOBID"},
-                                      {System::slurm, "Slurm", "SLURM_JOB_ID"}}};
+constexpr std::array<Sign, 3> kSigns{
+    {{System::flux, "FLUX_JOB_ID"}, {System::pbs, "PBS_JOBID"}, {System::slurm, "SLURM_JOB_ID"}}};
 
 const Sign* sign_in(const Surroundings& around) {
   const auto* found = std::find_if(kSigns.begin(), kSigns.end(), [&](const Sign& sign) {
@@ -33,20 +30,8 @@ const Sign* sign_in(const Surroundings& around) {
 
 }  // namespace
 
-const char* to_string(System system) {
-  for (const Sign& sign : kSigns)
-    if (sign.system == system) return sign.name;
-  return "none";
-}
-
 Surroundings surroundings() {
-  Surroundings around;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string text = *entry;
-    const size_t equals = text.find('=');
-    if (equals != std::string::npos)
-      around.variables[text.substr(0, equals)] = text.substr(equals + 1);
-  }
+  Surroundings around{.variables = environment(), .ask = {}};
   around.ask = [](const std::vector<std::string>& argv) { return command_output(argv); };
   return around;
 }

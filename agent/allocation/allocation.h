@@ -16,7 +16,6 @@
 namespace conode::allocation {
 
 enum class System : uint8_t { none, slurm, flux, pbs };
-[[nodiscard]] const char* to_string(System system);
 
 // What this looks at; a value, so that tests need no batch system.
 struct Surroundings {
@@ -31,7 +30,7 @@ struct Allocation {
   System system = System::none;
   std::string id;                  // of the job; usable as conode's name of it; empty: none
   std::vector<std::string> hosts;  // names that the batch system knows; this node's first
-  std::string address;             // name or address at which the batch system finds this node
+  std::string address;  // where the batch system finds this node; empty where it is alone
   std::optional<std::chrono::system_clock::time_point> end;  // its time limit
 };
 

@@ -77,7 +77,7 @@ Result<void> look_at_slurm(const Surroundings& around, Allocation& found) {
   const std::string job = value(around, "SLURM_JOB_ID");
   TRY(refuse_what_does_not_work(around, job));
   found.hosts = TRY(hosts(around, job));
-  found.address = address(around, found.hosts.front());
+  if (found.hosts.size() > 1) found.address = address(around, found.hosts.front());
   found.end = end(around, job);
   return {};
 }

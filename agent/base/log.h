@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One log for programs (libraries never log): to standard error as "<level>message key=value ...".
-// The level prefix is the journal's (sd-daemon(3)) when standard error is not a terminal.
+// The level prefix is the journal's (sd-daemon(3)) where standard error is the journal's.
 // The function that handles an error logs it, once. Any thread.
 #pragma once
 

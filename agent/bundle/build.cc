@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "agent/base/file.h"
+#include "agent/base/process.h"
 #include "agent/bundle/compile.h"
 #include "agent/bundle/digest.h"
 #include "agent/bundle/partial_dir.h"
@@ -118,8 +119,7 @@ Result<std::string> cache_dir() {
 }
 
 Result<std::string> find() {
-  std::error_code ignored;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const std::filesystem::path program = own_program().value_or("");
   const std::string manifest = "/" + std::string(kManifestName);
   std::string installed = (program.parent_path().parent_path() / "lib/conode/bundle").string();
   if (exists(installed + manifest)) return installed;

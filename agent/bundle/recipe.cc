@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "agent/base/file.h"
+#include "agent/base/process.h"
 #include "agent/bundle/digest.h"
 
 namespace conode::bundle {
@@ -90,8 +91,7 @@ Result<Recipe> read_recipe(const std::string& path) {
 Result<std::string> recipe_dir() {
   const char* named = std::getenv("CONODE_RECIPE");
   if (named != nullptr && *named != '\0') return std::string(named);
-  std::error_code ignored;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const std::filesystem::path program = own_program().value_or("");
   const std::string installed =
       (program.parent_path().parent_path() / "share/conode/recipe").string();
   for (const std::string& path : {installed, std::string(CONODE_RECIPE_SOURCE)}) {

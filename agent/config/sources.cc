@@ -7,6 +7,7 @@
 #include <array>
 #include <climits>
 
+#include "agent/base/environment.h"
 #include "agent/config/setting.h"
 #include "agent/config/suggestion.h"
 
@@ -77,12 +78,7 @@ Source read_flags(const FlagValues& flags, const std::vector<Key>& keys) {
 
 Environment process_environment() {
   Environment result;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const size_t equals = text.find('=');
-    if (equals != std::string_view::npos)
-      result.variables.emplace(text.substr(0, equals), text.substr(equals + 1));
-  }
+  result.variables = environment();
   result.variables["UID"] = std::to_string(::getuid());  // shells have it, but export it rarely
   std::array<char, PATH_MAX> dir{};
   if (::getcwd(dir.data(), dir.size()) != nullptr) result.working_dir = dir.data();

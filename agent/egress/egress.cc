@@ -9,8 +9,10 @@
 #include <boost/asio/read_until.hpp>
 #include <csignal>
 
+#include "agent/base/environment.h"
 #include "agent/base/file.h"
 #include "agent/base/log.h"
+#include "agent/base/pipe.h"
 #include "agent/egress/attendant.h"
 #include "agent/services/failure_report.h"
 #include "agent/services/service.h"
@@ -22,20 +24,7 @@ namespace asio = boost::asio;
 using asio::posix::stream_descriptor;
 using boost::system::error_code;
 
-namespace {
-
-struct Pipe {
-  UniqueFd out;
-  UniqueFd in;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> fds{};
-  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return errno_failure("pipe");
-  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
-
-}  // namespace
+namespace {}  // namespace
 
 struct Egress::Run {
   Run(asio::io_context& loop, Process p, Process a, Pipe words, UniqueFd alive)
@@ -84,16 +73,6 @@ Result<UniqueFd> Egress::cgroup() const {
   return open_at(AT_FDCWD, options_.cgroup, O_PATH | O_DIRECTORY);
 }
 
-namespace {
-
-std::vector<std::string> environment_with(const std::string& marker) {
-  std::vector<std::string> all{marker};
-  for (char** entry = environ; *entry != nullptr; ++entry) all.emplace_back(*entry);
-  return all;
-}
-
-}  // namespace
-
 Result<void> Egress::try_start() {
   const UniqueFd null = TRY(open_at(AT_FDCWD, "/dev/null", O_RDONLY));
   const UniqueFd log =
@@ -101,7 +80,7 @@ Result<void> Egress::try_start() {
   const UniqueFd group = TRY(cgroup());
   ProcessOptions options;
   options.argv = command_line(options_.choice, options_.sandbox);
-  options.environment = environment_with(options_.marker);
+  options.environment = environment_with({options_.marker});
   options.fds = {{0, null.get()}, {1, log.get()}, {2, log.get()}};
   options.affinity = options_.cpus;
   options.cgroup = group ? group.get() : -1;

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/base/process.h"
@@ -30,7 +31,7 @@ struct Options {
   std::string libexec_dir;          // holds conode-init
   std::string log_path;
   cpu_set_t cpus{};
-  std::string marker;  // in the environment of both, for whoever cleans up: "NAME=value"
+  std::pair<std::string, std::string> marker;  // variable of both, for whoever cleans up
   std::string cgroup;  // directory; made where it is missing; empty: the caller's
 };
 

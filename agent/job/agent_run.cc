@@ -118,7 +118,7 @@ void NodeAgent::start_egress() {
                           .libexec_dir = options_.libexec_dir,
                           .log_path = dir_.path() + "/log/egress.log",
                           .cpus = options_.k8s.mask,
-                          .marker = fmt::format("{}={}", kPartVariable, instance_.instance),
+                          .marker = {kPartVariable, instance_.instance},
                           .cgroup = {}};
   if (!enforced_.k8s_cgroup.empty()) options.cgroup = enforced_.k8s_cgroup + "/services/egress";
   egress_ = std::make_unique<egress::Egress>(loop_, std::move(options));

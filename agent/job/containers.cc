@@ -38,7 +38,11 @@ Containers::Containers(asio::io_context& loop, std::string socket, Handlers hand
 
 void Containers::import(const std::string& source) {
   ++awaited_;
-  when_ready([this, source] { begin_import(source); });
+  import_for(source, {}, [this](const Result<void>& done) {
+    if (!done) return handlers_.failed(done.error());
+    --awaited_;
+    handlers_.imported();
+  });
 }
 
 void Containers::import_for(const std::string& source, const std::string& name, Done done) {
@@ -78,17 +82,6 @@ void Containers::on_ready() {
     // Now: Kubernetes removes what has ended.
     const std::string name = bad_end(event).empty() ? "" : name_of(socket_, event.container);
     asio::post(loop_, [this, event, name] { on_event(event, name); });
-  });
-}
-
-void Containers::begin_import(const std::string& source) {
-  asio::post(importing_, [this, source] {
-    const auto imported = containerd::ContainerdClient(socket_).import_image(source);
-    asio::post(loop_, [this, error = imported ? Error{} : imported.error()] {
-      if (!error.context.empty()) return handlers_.failed(error);
-      --awaited_;
-      handlers_.imported();
-    });
   });
 }
 

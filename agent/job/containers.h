@@ -49,7 +49,6 @@ class Containers {
   void stop();
 
  private:
-  void begin_import(const std::string& source);
   void when_ready(std::function<void()> task);
   void on_event(const containerd::Event& event, const std::string& name);
 

@@ -9,21 +9,11 @@
 #include <array>
 
 #include "agent/base/file.h"
+#include "agent/base/pipe.h"
 #include "agent/sandbox/vxlan_attendant.h"
 
 namespace conode::job {
 namespace {
-
-struct Pipe {
-  UniqueFd out;
-  UniqueFd in;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> fds{};
-  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return errno_failure("pipe");
-  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
 
 std::string socket_of(const std::string& job) {
   return fmt::format("{}/{}/{}", kHookDirectory, job, kVxlanSocket);

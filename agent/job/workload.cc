@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 
+#include "agent/base/environment.h"
 #include "agent/base/file.h"
 #include "agent/job/cleanup.h"
 #include "agent/job/hpc_part.h"
@@ -16,20 +17,6 @@
 namespace conode::job {
 
 namespace asio = boost::asio;
-
-namespace {
-
-std::vector<std::string> environment_with(const std::map<std::string, std::string>& added) {
-  std::vector<std::string> all;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string text = *entry;
-    if (!added.contains(text.substr(0, text.find('=')))) all.push_back(text);
-  }
-  for (const auto& [name, value] : added) all.push_back(fmt::format("{}={}", name, value));
-  return all;
-}
-
-}  // namespace
 
 Workload::Workload(asio::io_context& loop, Process process, std::function<void(int)> ended)
     : process_(std::move(process)),

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "agent/base/file.h"
+#include "agent/base/pipe.h"
 
 namespace conode::sandbox {
 namespace {
@@ -117,12 +118,6 @@ Result<UniqueFd> lift(UniqueFd fd) {
   UniqueFd lifted(::fcntl(fd.get(), F_DUPFD_CLOEXEC, kControlFd + 1));
   if (!lifted) return errno_failure("duplicate a descriptor");
   return lifted;
-}
-
-Result<std::pair<UniqueFd, UniqueFd>> make_pipe() {
-  std::array<int, 2> fds{};
-  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return errno_failure("pipe");
-  return std::pair(UniqueFd(fds[0]), UniqueFd(fds[1]));
 }
 
 // What the init is told; keys as init_main.cc reads them.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/services/forwarder.h"
+#include "agent/base/pipe.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -52,17 +53,6 @@ struct Connection {
  private:
   std::shared_ptr<std::set<Connection*>> all_;
 };
-
-struct Pipe {
-  UniqueFd out;
-  UniqueFd in;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> fds{};
-  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return errno_failure("pipe");
-  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
 
 ssize_t move_bytes(int from, int to, size_t size) {
   ssize_t moved = 0;

@@ -10,22 +10,10 @@
 #include <array>
 
 #include "agent/base/file.h"
+#include "agent/base/pipe.h"
 
 namespace conode::test {
-namespace {
-
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errno_failure("make a pipe");
-  return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Result<void> enter_private_namespaces() {
   const uid_t uid = ::geteuid();
@@ -78,19 +66,19 @@ int CniAnswer::code() const {
 Result<RunningPlugin> RunningPlugin::start(const CniCall& call) {
   Pipe input = TRY(make_pipe());
   Pipe output = TRY(make_pipe());
-  if (!call.output.empty()) output.write = TRY(open_at(AT_FDCWD, call.output, O_WRONLY));
+  if (!call.output.empty()) output.in = TRY(open_at(AT_FDCWD, call.output, O_WRONLY));
   ProcessOptions options;
   options.argv = {call.program};
   options.environment = {"CNI_COMMAND=" + call.command, "CNI_CONTAINERID=" + call.container,
                          "CNI_NETNS=" + call.netns, "CNI_IFNAME=" + call.interface,
                          "CNI_PATH=" + call.path};
-  options.fds = {{0, input.read.get()}, {1, output.write.get()}};
+  options.fds = {{0, input.out.get()}, {1, output.in.get()}};
   Process process = TRY(Process::spawn(options));
-  input.read.reset();
-  if (const Result<void> written = write_all(input.write.get(), call.input, "standard input");
+  input.out.reset();
+  if (const Result<void> written = write_all(input.in.get(), call.input, "standard input");
       !written && !written.error().is(std::errc::broken_pipe))
     return tl::make_unexpected(written.error());
-  return RunningPlugin(std::move(process), std::move(output.read));
+  return RunningPlugin(std::move(process), std::move(output.out));
 }
 
 Result<CniAnswer> RunningPlugin::wait() {

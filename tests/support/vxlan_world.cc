@@ -15,6 +15,7 @@
 #include <csignal>
 
 #include "agent/base/file.h"
+#include "agent/base/pipe.h"
 #include "agent/sandbox/id_map.h"
 #include "netplug/link/link.h"
 #include "netplug/link/nft.h"
@@ -24,17 +25,6 @@ namespace conode::test {
 namespace {
 
 constexpr const char* kRunDir = "/run";
-
-struct Pipe {
-  UniqueFd out;
-  UniqueFd in;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errno_failure("make a pipe");
-  return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
 
 std::string read_to_end(int fd) {
   std::string text;
