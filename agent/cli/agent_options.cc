@@ -127,6 +127,7 @@ Result<kubernetes::ClusterLayout> layout(const config::Config& config,
   c.pod_mtu = config.network().mtu() != 0 ? static_cast<int>(config.network().mtu())
               : own.size > 1              ? kRelayMtu
                                           : 0;
+  c.pod_bridge = config.network().pod_link() == config::Network::BRIDGE;
   for (const bundle::Component& component : bundle.manifest.components)
     if (component.name == "kubernetes") c.kubernetes_version = component.version;
   return c;
@@ -145,9 +146,16 @@ void set_common(job::AgentOptions& o, const config::Config& config) {
   o.before_limit = config::before_limit(config);
 }
 
-// The way out of this node. The hosts that a local launcher makes have none themselves.
+job::UplinkChoice uplink_choice(const config::Config& config, const job::AgentOptions& o) {
+  if (o.membership.size < 2) return job::UplinkChoice::automatic;
+  return static_cast<job::UplinkChoice>(config.network().uplink());
+}
+
+// The way out of this node. The hosts that a local launcher makes have none themselves, but it may
+// carry what goes from node to node.
 egress::Choice egress_choice(const config::Config& config, const job::AgentOptions& o) {
-  if (o.launch.kind == launch::Kind::local && config.network().egress() != config::Egress::NONE)
+  if (o.launch.kind == launch::Kind::local && o.uplink != job::UplinkChoice::fallback &&
+      config.network().egress() != config::Egress::NONE)
     return {egress::Kind::none, {}, "several nodes on one machine have no way out"};
   return egress::choose(static_cast<egress::Wanted>(config.network().egress()), &find_program);
 }
@@ -163,12 +171,14 @@ Result<std::vector<std::string>> dns_upstreams(const config::Config& config,
 
 // The kernel's VXLAN of the job, if it is wanted and root has made one. It also says how large
 // pods' packets may be. `job`: the batch system's, the same on all nodes.
-Result<void> set_uplink(job::AgentOptions& o, const config::Config& config,
-                        const std::string& job) {
-  o.uplink = static_cast<job::UplinkChoice>(config.network().uplink());
-  if (o.membership.size < 2) o.uplink = job::UplinkChoice::automatic;
+Result<void> set_uplink(job::AgentOptions& o, const std::string& job) {
   const bool local = o.launch.kind == launch::Kind::local;  // hosts that no root knows
   if (o.membership.size < 2 || o.uplink == job::UplinkChoice::relay) return {};
+  if (o.uplink == job::UplinkChoice::fallback) {
+    if (o.egress.kind != egress::Kind::none) return {};
+    return failure(fmt::format("use the uplink 'fallback': {}", o.egress.reason),
+                   "install pasta (package passt) or slirp4netns, and leave network.egress auto");
+  }
   if (local && o.uplink == job::UplinkChoice::vxlan)
     return failure("use the uplink 'vxlan': launcher 'local' makes hosts of its own",
                    "choose --uplink relay");
@@ -200,6 +210,7 @@ Result<void> set_node(job::AgentOptions& o, const config::Config& config) {
   o.k8s = enforced(plan.k8s);
   if (!plan.hpc.cpus.empty()) o.hpc_topology_xml = TRY(topology.restricted_xml(plan.hpc.cpus));
   o.layout = TRY(layout(config, o, bundle));
+  o.uplink = uplink_choice(config, o);
   o.egress = egress_choice(config, o);
   o.layout.dns_upstreams = TRY(dns_upstreams(config, o.egress));
   return {};
@@ -212,8 +223,9 @@ std::string config_of_others(const config::Config& config, const std::string& bu
   others.clear_images();
   others.clear_allocation();
   others.mutable_network()->clear_address();
-  if (local) others.mutable_network()->set_egress(config::Egress::NONE);
-  if (local) others.mutable_network()->set_uplink(config::Network::RELAY);
+  const bool fallback = config.network().uplink() == config::Network::FALLBACK;
+  if (local && !fallback) others.mutable_network()->set_egress(config::Egress::NONE);
+  if (local && !fallback) others.mutable_network()->set_uplink(config::Network::RELAY);
   others.set_bundle(bundle_dir);
   return others.SerializeAsString();
 }
@@ -242,7 +254,7 @@ Result<job::AgentOptions> agent_options(const config::Config& config,
   set_common(o, config);
   o.membership.size = o.launch.nodes;
   TRY(set_node(o, config));
-  TRY(set_uplink(o, config, o.job));
+  TRY(set_uplink(o, o.job));
   o.config = config_of_others(config, o.bundle_dir, o.launch.kind == launch::Kind::local);
   o.api_port = static_cast<uint16_t>(config.kubernetes().api_port());
   o.expose_address = config.network().expose_address();
@@ -269,7 +281,7 @@ Result<job::AgentOptions> agent_options(const agent::Ticket& ticket) {
   TRY(job::sweep(o.state_base, o.libexec_dir, o.job));
   set_common(o, config);
   TRY(set_node(o, config));
-  TRY(set_uplink(o, config, ticket.job()));
+  TRY(set_uplink(o, ticket.job()));
   o.images_awaited = ticket.images();
   return o;
 }

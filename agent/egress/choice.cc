@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/egress/choice.h"
 
+#include <fmt/format.h>
+
 #include "netplug/link/egress_link.h"
 
 namespace conode::egress {
@@ -9,34 +11,40 @@ namespace {
 using Words = std::vector<std::string>;
 
 // IPv4 only, as the cluster is.
-Words pasta(const std::string& program, const std::string& target) {
-  return {program,
-          "--foreground",
-          "--quiet",
-          "--ipv4-only",
-          "--no-map-gw",
-          "--tcp-ports=none",
-          "--udp-ports=none",
-          "--tcp-ns=none",
-          "--udp-ns=none",
-          "--no-dhcp",
-          std::string("--address=") + kEgressAddress,
-          "--netmask=24",
-          std::string("--gateway=") + kEgressGateway,
-          std::string("--dns-forward=") + kEgressResolver,
-          "--mtu=" + std::to_string(kEgressMtu),
-          std::string("--ns-ifname=") + kEgressDevice,
-          target};
+Words pasta(const std::string& program, const std::string& target,
+            const std::optional<Inward>& inward) {
+  const std::string ports =
+      inward ? fmt::format("{}/{}:{}", inward->address, inward->host_port, inward->port) : "none";
+  Words words{program,
+              "--foreground",
+              "--quiet",
+              "--ipv4-only",
+              "--no-map-gw",
+              "--tcp-ports=none",
+              "--udp-ports=" + ports,
+              "--tcp-ns=none",
+              "--udp-ns=none",
+              "--no-dhcp",
+              std::string("--address=") + kEgressAddress,
+              "--netmask=24",
+              std::string("--gateway=") + kEgressGateway,
+              std::string("--dns-forward=") + kEgressResolver,
+              "--mtu=" + std::to_string(kEgressMtu),
+              std::string("--ns-ifname=") + kEgressDevice};
+  // It leads to where a default route does, and gives up where there is none.
+  if (inward) words.push_back("--interface=" + inward->interface);
+  words.push_back(target);
+  return words;
 }
 
 // Its own addresses are .2 and .3 of the range.
-Words slirp4netns(const std::string& program, const std::string& target) {
-  return {program,
-          "--disable-host-loopback",
-          "--mtu=" + std::to_string(kEgressMtu),
-          std::string("--cidr=") + kEgressPrefix,
-          target,
-          kEgressDevice};
+Words slirp4netns(const std::string& program, const std::string& target,
+                  const std::optional<Inward>& inward) {
+  Words words{program, "--disable-host-loopback", "--mtu=" + std::to_string(kEgressMtu),
+              std::string("--cidr=") + kEgressPrefix};
+  if (inward) words.push_back("--api-socket=" + inward->api_socket);
+  words.insert(words.end(), {target, kEgressDevice});
+  return words;
 }
 
 }  // namespace
@@ -55,10 +63,11 @@ Choice choose(Wanted wanted, const std::function<std::string(const std::string&)
   return {Kind::none, {}, "neither pasta (package passt) nor slirp4netns is installed"};
 }
 
-std::vector<std::string> command_line(const Choice& choice, pid_t sandbox) {
+std::vector<std::string> command_line(const Choice& choice, pid_t sandbox,
+                                      const std::optional<Inward>& inward) {
   const std::string target = std::to_string(sandbox);
-  if (choice.kind == Kind::pasta) return pasta(choice.program, target);
-  if (choice.kind == Kind::slirp4netns) return slirp4netns(choice.program, target);
+  if (choice.kind == Kind::pasta) return pasta(choice.program, target, inward);
+  if (choice.kind == Kind::slirp4netns) return slirp4netns(choice.program, target, inward);
   return {};
 }
 

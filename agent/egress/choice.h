@@ -7,8 +7,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "agent/egress/inward.h"
 
 namespace conode::egress {
 
@@ -29,8 +32,9 @@ struct Choice {
 [[nodiscard]] Choice choose(Wanted wanted,
                             const std::function<std::string(const std::string&)>& find);
 
-// Attaches to the namespaces of `sandbox`, forwards no port inwards, and gives no way to the host's
-// loopback. Stays in the foreground.
-[[nodiscard]] std::vector<std::string> command_line(const Choice& choice, pid_t sandbox);
+// Attaches to the namespaces of `sandbox`, forwards no port inwards but `inward`, and gives no way
+// to the host's loopback. Stays in the foreground.
+[[nodiscard]] std::vector<std::string> command_line(const Choice& choice, pid_t sandbox,
+                                                    const std::optional<Inward>& inward = {});
 
 }  // namespace conode::egress

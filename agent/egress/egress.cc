@@ -24,8 +24,6 @@ namespace asio = boost::asio;
 using asio::posix::stream_descriptor;
 using boost::system::error_code;
 
-namespace {}  // namespace
-
 struct Egress::Run {
   Run(asio::io_context& loop, Process p, Process a, Pipe words, UniqueFd alive)
       : program(std::move(p)),
@@ -79,7 +77,7 @@ Result<void> Egress::try_start() {
       TRY(open_at(AT_FDCWD, options_.log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600));
   const UniqueFd group = TRY(cgroup());
   ProcessOptions options;
-  options.argv = command_line(options_.choice, options_.sandbox);
+  options.argv = command_line(options_.choice, options_.sandbox, options_.inward);
   options.environment = environment_with({options_.marker});
   options.fds = {{0, null.get()}, {1, log.get()}, {2, log.get()}};
   options.affinity = options_.cpus;
@@ -116,12 +114,19 @@ void Egress::read_report() {
                            run->said.erase(0, size);
                            if (error) return again("its attendant has ended");
                            if (line != kUp) return again(line.substr(0, line.size() - 1));
+                           if (const Result<void> open = let_in(); !open)
+                             return again(open.error().message());
                            up_ = true;
                            up_since_ = std::chrono::steady_clock::now();
                            trouble_.clear();
                            log::info("egress: {}", describe());
                            read_report();
                          });
+}
+
+Result<void> Egress::let_in() const {
+  if (!options_.inward || options_.choice.kind != Kind::slirp4netns) return {};
+  return open_inward(*options_.inward);
 }
 
 void Egress::wait_for_end() {

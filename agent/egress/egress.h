@@ -28,6 +28,7 @@ struct Options {
   std::string node_address;
   std::string pod_prefix;           // of the cluster
   std::vector<std::string> inside;  // prefixes that never leave: the Services'
+  std::optional<Inward> inward;     // absent: nothing comes in
   std::string libexec_dir;          // holds conode-init
   std::string log_path;
   cpu_set_t cpus{};
@@ -54,6 +55,7 @@ class Egress {
   [[nodiscard]] Result<void> try_start();
   [[nodiscard]] Result<UniqueFd> cgroup() const;
   void read_report();
+  [[nodiscard]] Result<void> let_in() const;
   void wait_for_end();
   void again(const std::string& why);
 

@@ -115,6 +115,7 @@ void NodeAgent::start_egress() {
                           .node_address = layout.node_address,
                           .pod_prefix = layout.pod_prefix,
                           .inside = {layout.service_prefix},
+                          .inward = options_.inward,
                           .libexec_dir = options_.libexec_dir,
                           .log_path = dir_.path() + "/log/egress.log",
                           .cpus = options_.k8s.mask,

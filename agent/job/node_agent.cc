@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <csignal>
 #include <tuple>
 
@@ -14,6 +15,8 @@
 #include "agent/job/agent_impl.h"
 #include "agent/job/cleanup.h"
 #include "agent/services/forwarder.h"
+#include "netplug/uplink/fallback_link.h"
+#include "netplug/vxlan/settings.h"
 
 namespace conode::job {
 
@@ -50,10 +53,21 @@ Result<Prepared> prepare_root(AgentOptions& options) {
   return made;
 }
 
+// The port that the other nodes send to, and how much fits into a packet on the way there.
+Result<void> prepare_fallback(AgentOptions& options, const std::string& dir) {
+  if (options.uplink != UplinkChoice::fallback) return {};
+  options.inward = TRY_AS("prepare the uplink 'fallback'",
+                          egress::choose_inward(options.membership.address, kFallbackPort));
+  options.inward->api_socket = dir + "/run/slirp4netns.sock";
+  options.layout.pod_mtu = std::min(options.layout.pod_mtu, options.inward->mtu - kVxlanOverhead);
+  return {};
+}
+
 // All of the agent's threads, which are to be made, belong to the Kubernetes part.
-Result<Prepared> prepare(AgentOptions& options) {
+Result<Prepared> prepare(AgentOptions& options, const std::string& dir) {
   Prepared made;
   if (options.membership.rank == 0) made = TRY(prepare_root(options));
+  TRY(prepare_fallback(options, dir));
   TRY(bind_to(options.k8s));
   return made;
 }
@@ -64,7 +78,7 @@ Result<Outcome> run_agent(AgentOptions options) {
   ::signal(SIGPIPE, SIG_IGN);  // NOLINT(bugprone-unused-return-value)
   TRY(raise_open_file_limit());
   JobDir dir = TRY(JobDir::create(options.state_base, options.job));
-  Result<Prepared> prepared = prepare(options);
+  Result<Prepared> prepared = prepare(options, dir.path());
   if (!prepared) {
     if (const Result<void> removed = remove_tree(dir.path()); !removed)
       log::error("{}", removed.error().message());

@@ -50,7 +50,7 @@ struct Membership {
 enum class MissingNode : uint8_t { fail, wait, go_on };
 
 // What carries the traffic between nodes.
-enum class UplinkChoice : uint8_t { automatic, vxlan, relay };
+enum class UplinkChoice : uint8_t { automatic, vxlan, relay, fallback };
 
 struct AgentOptions {
   std::string job;  // of rank r > 0: "<job>.n<r>"
@@ -65,6 +65,7 @@ struct AgentOptions {
   std::string libexec_dir;
   uint16_t api_port = 0;  // on the host's loopback; 0: a free one
   egress::Choice egress;
+  std::optional<egress::Inward> inward;      // of the uplink `fallback`: run_agent() chooses it
   std::string expose_address = "127.0.0.1";  // of the host: where Services are reached
   std::string wanted_enforcement = "auto";   // or a level's name
   bool shared_core = false;

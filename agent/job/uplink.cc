@@ -18,12 +18,18 @@ constexpr int kNodeLength = 32;
 // Of endpoint().
 constexpr const char* kNoRelay = "-";
 constexpr const char* kWithVxlan = " vxlan";
+constexpr const char* kFallback = " fallback";
 
 std::vector<int> cpus_of(const cpu_set_t& mask) {
   std::vector<int> cpus;
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
     if (CPU_ISSET(static_cast<size_t>(cpu), &mask)) cpus.push_back(cpu);
   return cpus;
+}
+
+// "192.0.2.7:40123"
+std::string carrier_of(const std::string& endpoint) {
+  return endpoint.substr(0, endpoint.find(' '));
 }
 
 std::string secret_of_carriers(const bus::Secret& secret) {
@@ -35,7 +41,7 @@ std::string secret_of_carriers(const bus::Secret& secret) {
 
 int relay_queues(const AgentOptions& options) {
   constexpr int kMost = 4;
-  if (options.uplink == UplinkChoice::vxlan) return 0;
+  if (options.uplink == UplinkChoice::vxlan || options.uplink == UplinkChoice::fallback) return 0;
   return std::clamp(CPU_COUNT(&options.k8s.mask), 1, kMost);
 }
 
@@ -54,6 +60,7 @@ Result<std::unique_ptr<Uplink>> Uplink::start(boost::asio::io_context& loop,
                                               std::vector<UniqueFd> tun, pid_t sandbox,
                                               std::function<void()> moved) {
   std::unique_ptr<Uplink> uplink(new Uplink(loop, options, std::move(moved)));
+  if (options.uplink == UplinkChoice::fallback) TRY(uplink->start_fallback(options, sandbox));
   if (!tun.empty()) TRY(uplink->start_relay(options, std::move(tun)));
   if (!options.vxlan_job.empty()) {
     Result<void> started = uplink->start_vxlan(options, sandbox);
@@ -91,6 +98,14 @@ Result<void> Uplink::start_vxlan(const AgentOptions& options, pid_t sandbox) {
   return {};
 }
 
+Result<void> Uplink::start_fallback(const AgentOptions& options, pid_t sandbox) {
+  vxlan_ = TRY(VxlanWays::start_fallback(options, sandbox));
+  endpoint_ = fmt::format("{}:{}{}", options.inward->address, options.inward->host_port, kFallback);
+  kind_ = fmt::format("fallback over {}, not authenticated", to_string(options.egress.kind));
+  fallback_ = true;
+  return {};
+}
+
 // The keeper was killed, or root has taken the VXLAN away. The others have to know: what they send
 // there arrives nowhere.
 void Uplink::watch_vxlan() {
@@ -107,21 +122,22 @@ void Uplink::watch_vxlan() {
       });
 }
 
-Result<void> Uplink::set_vxlan_peer(uint32_t rank, bool has_vxlan) {
+Result<void> Uplink::set_vxlan_peer(uint32_t rank, const std::string& endpoint) {
   if (!vxlan_) return {};
-  return has_vxlan ? vxlan_->add(rank) : vxlan_->remove(rank);
+  if (fallback_) return vxlan_->add(rank, carrier_of(endpoint));
+  return endpoint.ends_with(kWithVxlan) ? vxlan_->add(rank) : vxlan_->remove(rank);
 }
 
 Result<void> Uplink::set_peers(const std::map<uint32_t, std::string>& endpoints) {
   for (const auto& [rank, endpoint] : endpoints) {
     if (rank == rank_) continue;
-    const Result<void> done = set_vxlan_peer(rank, endpoint.ends_with(kWithVxlan));
+    const Result<void> done = set_vxlan_peer(rank, endpoint);
     if (!done && !relay_) return done;
     if (!done) log::warning("{}; the relay has its traffic", done.error().message());
   }
   for (const auto& [rank, endpoint] : endpoints) {
     if (rank == rank_) continue;
-    const std::string carrier = endpoint.substr(0, endpoint.find(' '));
+    const std::string carrier = carrier_of(endpoint);
     if (relay_ && carrier != kNoRelay) TRY(relay_->set_peer({rank, carrier}));
   }
   return {};
@@ -135,6 +151,8 @@ std::string Uplink::describe_relay() const {
 }
 
 std::string Uplink::describe() const {
+  if (fallback_ && vxlan_)
+    return fmt::format("{}, to {} of {} nodes", kind_, vxlan_->nodes(), size_ - 1);
   if (!vxlan_) return relay_ ? describe_relay() : "none: the job's VXLAN is gone";
   std::string vxlan = fmt::format("vxlan to {} of {} nodes", vxlan_->nodes(), size_ - 1);
   if (!relay_ || vxlan_->nodes() + 1 == size_) return vxlan;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // This node's way to the others, as the agent uses it: the relay, and to the nodes that have an end
-// of the job's VXLAN, like this one, that. On the loop's thread.
+// of the job's VXLAN, like this one, that; or only the fallback. On the loop's thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -38,6 +38,7 @@ class Uplink {
   ~Uplink();
 
   // Where the other nodes find it: "192.0.2.7:40123", then " vxlan" if it is up; "-" for no relay.
+  // Of the fallback: "192.0.2.7:40123 fallback".
   [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
   [[nodiscard]] Result<void> set_peers(const std::map<uint32_t, std::string>& endpoints);
   // "vxlan to 1 of 2 nodes; relay over TCP, 2 of 2 nodes reached"
@@ -47,8 +48,9 @@ class Uplink {
   Uplink(boost::asio::io_context& loop, const AgentOptions& options, std::function<void()> moved);
   [[nodiscard]] Result<void> start_relay(const AgentOptions& options, std::vector<UniqueFd> tun);
   [[nodiscard]] Result<void> start_vxlan(const AgentOptions& options, pid_t sandbox);
+  [[nodiscard]] Result<void> start_fallback(const AgentOptions& options, pid_t sandbox);
   void watch_vxlan();
-  [[nodiscard]] Result<void> set_vxlan_peer(uint32_t rank, bool has_vxlan);
+  [[nodiscard]] Result<void> set_vxlan_peer(uint32_t rank, const std::string& endpoint);
   [[nodiscard]] std::string describe_relay() const;
 
   std::function<void()> moved_;
@@ -59,7 +61,8 @@ class Uplink {
   boost::asio::posix::stream_descriptor vxlan_end_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   std::string endpoint_;
-  std::string kind_;  // "relay over TCP"
+  std::string kind_;       // "relay over TCP"
+  bool fallback_ = false;  // `vxlan_` is the sandbox's own
 };
 
 }  // namespace conode::job

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "agent/base/file.h"
@@ -56,22 +57,36 @@ Result<VxlanEnd> find_vxlan(const std::string& job, const Membership& own,
 Result<std::unique_ptr<VxlanWays>> VxlanWays::start(const AgentOptions& options, pid_t sandbox) {
   const UniqueFd netns = TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/ns/net", sandbox), O_RDONLY));
   const VxlanEnd end = TRY(request_vxlan_end(socket_of(options.vxlan_job), netns.get()));
+  return TRY_AS("set up the job's VXLAN",
+                attend({options.libexec_dir + "/conode-init", "vxlan", std::to_string(sandbox),
+                        std::to_string(end.rank), end.nodes.text(), end.pods.text()}));
+}
+
+Result<std::unique_ptr<VxlanWays>> VxlanWays::start_fallback(const AgentOptions& options,
+                                                             pid_t sandbox) {
+  return TRY_AS(
+      "set up the uplink 'fallback'",
+      attend({options.libexec_dir + "/conode-init", "vxlan", std::to_string(sandbox),
+              std::to_string(options.membership.rank), options.layout.node_prefix,
+              options.layout.pod_prefix, std::to_string(options.inward->mtu - kVxlanOverhead)}));
+}
+
+Result<std::unique_ptr<VxlanWays>> VxlanWays::attend(const std::vector<std::string>& argv) {
   Pipe orders = TRY(make_pipe());
   Pipe report = TRY(make_pipe());
   Process attendant = TRY(Process::spawn(
-      {.argv = {options.libexec_dir + "/conode-init", "vxlan", std::to_string(sandbox),
-                std::to_string(end.rank), end.nodes.text(), end.pods.text()},
-       .fds = {{0, orders.out.get()}, {1, report.in.get()}},
-       .new_session = true}));
+      {.argv = argv, .fds = {{0, orders.out.get()}, {1, report.in.get()}}, .new_session = true}));
   report.in.reset();
-  TRY_AS("set up the job's VXLAN", await_up(report.out.get()));
+  TRY(await_up(report.out.get()));
   if (::fcntl(orders.in.get(), F_SETFL, O_NONBLOCK) != 0) return errno_failure("fcntl");
   return std::unique_ptr<VxlanWays>(new VxlanWays(std::move(attendant), std::move(orders.in)));
 }
 
-Result<void> VxlanWays::add(uint32_t rank) {
+Result<void> VxlanWays::add(uint32_t rank, const std::string& endpoint) {
   if (ranks_.contains(rank)) return {};
-  TRY(write_all(orders_.get(), fmt::format("{}\n", rank), "orders of conode-init vxlan"));
+  std::string order = fmt::format("{} {}\n", rank, endpoint);
+  std::replace(order.begin(), order.end(), ':', ' ');
+  TRY(write_all(orders_.get(), order, "orders of conode-init vxlan"));
   ranks_.insert(rank);
   return {};
 }

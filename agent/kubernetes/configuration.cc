@@ -163,7 +163,7 @@ SystemdCgroup = false
 
 std::string cni_config(const ClusterLayout& c) {
   json plugin = {{"type", "conode-cni"},
-                 {"mode", "routed"},
+                 {"mode", c.pod_bridge ? "bridge" : "routed"},
                  {"capabilities", {{"portMappings", true}}},  // hostPort
                  {"ipam", {{"range", c.node_pods}, {"data_dir", in_state("cni")}}}};
   if (c.pod_mtu != 0) plugin["mtu"] = c.pod_mtu;

@@ -9,10 +9,12 @@
 #include <array>
 #include <csignal>
 #include <iostream>
+#include <sstream>
 
 #include "agent/base/file.h"
 #include "agent/sandbox/enter.h"
 #include "netplug/link/link.h"
+#include "netplug/uplink/fallback_link.h"
 #include "netplug/uplink/vxlan_link.h"
 #include "netplug/vxlan/settings.h"
 
@@ -20,10 +22,14 @@ namespace conode::sandbox {
 namespace {
 
 Result<VxlanLink> set_up(const std::vector<std::string>& arguments) {
-  constexpr size_t kArguments = 4;
-  if (arguments.size() != kArguments) return code_failure(EINVAL, "read the arguments");
+  constexpr size_t kArguments = 4;  // one more: the fallback
+  if (arguments.size() != kArguments && arguments.size() != kArguments + 1)
+    return code_failure(EINVAL, "read the arguments");
   TRY(enter_network(arguments[0]));
-  return VxlanLink::set_up({.rank = static_cast<uint32_t>(std::stoul(arguments[1])),
+  const auto rank = static_cast<uint32_t>(std::stoul(arguments[1]));
+  if (arguments.size() > kArguments)
+    TRY(make_fallback_link(rank, std::stoi(arguments[kArguments])));
+  return VxlanLink::set_up({.rank = rank,
                             .nodes = TRY(Ipv4Prefix::parse(arguments[2])),
                             .pods = TRY(Ipv4Prefix::parse(arguments[3]))});
 }
@@ -49,12 +55,23 @@ bool link_is_there(int news) {
   return !link || link->has_value();
 }
 
-// Complete lines of `orders`: "3" leads to that rank, "-3" not any more.
-void obey(VxlanLink& link, std::string& orders) {
+// "3" or "3 192.0.2.7 40123": there is a way to that rank now. "-3": not any more.
+Result<void> obey(VxlanLink& link, const std::string& order) {
+  std::istringstream words(order);
+  int64_t rank = 0;
+  std::string host;
+  uint16_t port = 0;
+  words >> rank;
+  if (order.starts_with('-')) return link.remove_peer(static_cast<uint32_t>(-rank));
+  if (words >> host >> port)
+    TRY(add_fallback_peer(static_cast<uint32_t>(rank), TRY(Ipv4Address::parse(host)), port));
+  return link.add_peer(static_cast<uint32_t>(rank));
+}
+
+// Complete lines of `orders`.
+void obey_all(VxlanLink& link, std::string& orders) {
   for (size_t end = 0; (end = orders.find('\n')) != std::string::npos; orders.erase(0, end + 1)) {
-    const bool removes = orders[0] == '-';
-    const auto rank = static_cast<uint32_t>(std::stoul(orders.substr(removes ? 1 : 0, end)));
-    const Result<void> done = removes ? link.remove_peer(rank) : link.add_peer(rank);
+    const Result<void> done = obey(link, orders.substr(0, end));
     if (!done) std::cerr << "conode-init vxlan: " << done.error().message() << "\n";
   }
 }
@@ -70,7 +87,7 @@ void attend(VxlanLink& link, int news) {
     const ssize_t n = ::read(STDIN_FILENO, buffer.data(), buffer.size());
     if (n <= 0) return;
     orders.append(buffer.data(), static_cast<size_t>(n));
-    obey(link, orders);
+    obey_all(link, orders);
   }
 }
 

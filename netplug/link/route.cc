@@ -160,4 +160,12 @@ Result<void> set_neighbour(Socket& socket, int link, Ipv4Address address, const 
   return socket.request(message.get(), what);
 }
 
+Result<Link> link_with_address(Socket& socket, Ipv4Address address) {
+  for (const Link& link : TRY(list_links(socket)))
+    for (const Ipv4Prefix& own : TRY(list_addresses(socket, link.index)))
+      if (own.address == address) return link;
+  return code_failure(EADDRNOTAVAIL,
+                      fmt::format("no interface of this host has the address {}", address.text()));
+}
+
 }  // namespace conode

@@ -8,6 +8,7 @@
 
 #include "agent/base/result.h"
 #include "netplug/link/address.h"
+#include "netplug/link/link.h"
 #include "netplug/link/socket.h"
 
 namespace conode {
@@ -36,6 +37,8 @@ enum class PrefixRoute { kernel, none };
 [[nodiscard]] Result<bool> add_address(Socket& socket, int link, const Ipv4Prefix& address,
                                        PrefixRoute route = PrefixRoute::kernel);
 [[nodiscard]] Result<std::vector<Ipv4Prefix>> list_addresses(Socket& socket, int link);
+// Fails (EADDRNOTAVAIL) where no interface has it.
+[[nodiscard]] Result<Link> link_with_address(Socket& socket, Ipv4Address address);
 
 // A permanent entry: `address` is never asked for by ARP on `link`. Replaces what was there.
 [[nodiscard]] Result<void> set_neighbour(Socket& socket, int link, Ipv4Address address,

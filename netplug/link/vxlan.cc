@@ -16,9 +16,11 @@ Result<bool> create_vxlan(Socket& underlay, const VxlanDevice& device) {
   const nl::Ptr<nl_addr> local = nl::address(Ipv4Prefix{device.local, 32});
   if (!link || !local) return code_failure(ENOMEM, what);
   ::rtnl_link_set_name(link.get(), device.name.c_str());
+  if (device.mac) ::rtnl_link_set_addr(link.get(), nl::address(*device.mac).get());
   if (device.mtu > 0) ::rtnl_link_set_mtu(link.get(), static_cast<unsigned>(device.mtu));
   int error = ::rtnl_link_vxlan_set_id(link.get(), device.vni);
-  if (error >= 0) error = ::rtnl_link_vxlan_set_local(link.get(), local.get());
+  if (error >= 0 && device.local.value != 0)
+    error = ::rtnl_link_vxlan_set_local(link.get(), local.get());
   if (error >= 0) error = ::rtnl_link_vxlan_set_port(link.get(), device.port);
   if (error >= 0) error = ::rtnl_link_vxlan_set_learning(link.get(), 0);
   ifla_vxlan_port_range range{.low = __builtin_bswap16(device.first_source_port),
@@ -37,7 +39,8 @@ Result<bool> create_vxlan(Socket& underlay, const VxlanDevice& device) {
   return tl::make_unexpected(done.error());
 }
 
-Result<void> add_vxlan_peer(Socket& socket, int index, const MacAddress& mac, Ipv4Address peer) {
+Result<void> add_vxlan_peer(Socket& socket, int index, const MacAddress& mac, Ipv4Address peer,
+                            uint16_t port) {
   const std::string what = fmt::format("add VXLAN peer {} to link {}", peer.text(), index);
   const nl::Ptr<rtnl_neigh> entry(::rtnl_neigh_alloc());
   if (!entry) return code_failure(ENOMEM, what);
@@ -54,6 +57,9 @@ Result<void> add_vxlan_peer(Socket& socket, int index, const MacAddress& mac, Ip
       error < 0)
     return code_failure(nl::errno_of(error), what);
   const nl::Ptr<nl_msg> message(built);
+  // libnl's neighbours know no port (ndmsg attributes: linux/neighbour.h).
+  if (port != 0 && ::nla_put_u16(message.get(), NDA_PORT, __builtin_bswap16(port)) < 0)
+    return code_failure(ENOMEM, what);
   return socket.request(message.get(), what);
 }
 

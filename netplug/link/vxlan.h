@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "agent/base/result.h"
@@ -17,7 +18,8 @@ namespace conode {
 struct VxlanDevice {
   std::string name;
   uint32_t vni = 0;                // 24 bits
-  Ipv4Address local;               // of the underlay
+  Ipv4Address local;               // of the underlay; 0.0.0.0: as its routes say
+  std::optional<MacAddress> mac;   // absent: the kernel's random one
   uint16_t port = 4789;            // UDP, where it listens and sends to
   uint16_t first_source_port = 0;  // UDP ports that it sends from; 0: the kernel's choice
   uint16_t last_source_port = 0;   // included
@@ -29,8 +31,9 @@ struct VxlanDevice {
 // False when that namespace has a VXLAN of this VNI and port already (or `netns` the name).
 [[nodiscard]] Result<bool> create_vxlan(Socket& underlay, const VxlanDevice& device);
 
-// Frames to `mac` go to `peer`. In the namespace of the device.
+// Frames to `mac` go to `peer`, at the device's port or, where it is not 0, at `port`. In the
+// namespace of the device.
 [[nodiscard]] Result<void> add_vxlan_peer(Socket& socket, int index, const MacAddress& mac,
-                                          Ipv4Address peer);
+                                          Ipv4Address peer, uint16_t port = 0);
 
 }  // namespace conode

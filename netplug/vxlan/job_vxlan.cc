@@ -201,11 +201,7 @@ Result<VxlanJobDir> prepare(const HookDirectory& hooks, const VxlanSettings& set
 
 Result<int> vxlan_mtu(Ipv4Address local) {
   Socket socket = TRY(Socket::open());
-  for (const Link& link : TRY(list_links(socket)))
-    for (const Ipv4Prefix& address : TRY(list_addresses(socket, link.index)))
-      if (address.address == local) return link.mtu - kVxlanOverhead;
-  return code_failure(EADDRNOTAVAIL,
-                      fmt::format("no interface of this host has the address {}", local.text()));
+  return TRY(link_with_address(socket, local)).mtu - kVxlanOverhead;
 }
 
 Result<VxlanOutcome> make_vxlan(const std::string& hook_directory, const VxlanSettings& settings) {

@@ -54,7 +54,7 @@ YAML
   "$CONODE" kubectl rollout status "deployment/$1" --timeout=60s
 }
 
-# A pod on every node that serves its node's name, behind the Service `everywhere`.
+# web_on_every_node NODES: a pod on each that serves its node's name, behind the Service `everywhere`.
 web_on_every_node() {
   "$CONODE" kubectl apply -f - << 'YAML'
 apiVersion: apps/v1
@@ -80,7 +80,7 @@ metadata: {name: everywhere}
 spec: {selector: {app: everywhere}, ports: [{port: 80}]}
 YAML
   # Not `rollout status`: it is content before the controller has seen the object.
-  "$CONODE" kubectl wait daemonset/everywhere --for=jsonpath='{.status.numberReady}'=3 --timeout=90s
+  "$CONODE" kubectl wait daemonset/everywhere --for=jsonpath='{.status.numberReady}'="$1" --timeout=90s
 }
 
 # in_pod DEPLOYMENT COMMAND...
@@ -133,6 +133,9 @@ assert_command_has_hpc_cpus() {
 
 agent_pid() { jq .pid "$CONODE_STATE_DIR/$1/instance.json"; }
 init_pid() { jq .init_pid "$CONODE_STATE_DIR/$1/instance.json"; }
+
+# egress_pid [JOB]: of pasta or slirp4netns.
+egress_pid() { pgrep -u "$(id -u)" -f "^[^ ]*(pasta|slirp4netns).* $(init_pid "${1:-local}")( egress0)?\$"; }
 
 # eventually COMMAND...: repeats it until it succeeds, half a minute at most.
 eventually() {

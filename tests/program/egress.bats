@@ -40,9 +40,6 @@ own_address() { ip -4 -o route get 192.0.2.254 | sed 's/.* src \([0-9.]*\).*/\1/
 # port http|dns|loopback: of the site.
 port() { sed -n "s/^$1 //p" "$BATS_FILE_TMPDIR/ports"; }
 
-# egress_pid [JOB]: of pasta or slirp4netns.
-egress_pid() { pgrep -u "$(id -u)" -f "^[^ ]*(pasta|slirp4netns).* $(init_pid "${1:-local}")( egress0)?\$"; }
-
 egress() { "$CONODE" status --json "$@" | jq -r .egress; }
 
 is_up() { egress "$@" | grep -q masqueraded; }

@@ -12,7 +12,7 @@ setup_file() {
     cat "$BATS_FILE_TMPDIR/up"
     return 1
   }
-  web_on_every_node
+  web_on_every_node 3
 }
 
 teardown_file() {
