@@ -40,24 +40,28 @@ Result<VxlanLink> VxlanLink::set_up(const VxlanLinkOptions& options) {
   return VxlanLink(options, std::move(socket), index);
 }
 
+Route VxlanLink::route_to_pods(uint32_t rank) const {
+  return {.destination = pods_of_node(options_.pods, rank),
+          .link = index_,
+          .gateway = node_address(options_.nodes, rank),
+          .onlink = true,
+          .source = node_address(options_.nodes, options_.rank)};
+}
+
 Result<void> VxlanLink::add_peer(uint32_t rank) {
   const Ipv4Address peer = node_address(options_.nodes, rank);
   const Ipv4Address own = node_address(options_.nodes, options_.rank);
   const std::string what = fmt::format("lead to node {} over the job's VXLAN", rank);
   TRY_AS(what, set_neighbour(socket_, index_, peer, vxlan_mac(rank)));
   TRY_AS(what, set_route(socket_, {.destination = {peer, 32}, .link = index_, .source = own}));
-  TRY_AS(what, set_route(socket_, {.destination = pods_of_node(options_.pods, rank),
-                                   .link = index_,
-                                   .gateway = peer,
-                                   .onlink = true,
-                                   .source = own}));
+  TRY_AS(what, set_route(socket_, route_to_pods(rank)));
   return {};
 }
 
 Result<void> VxlanLink::remove_peer(uint32_t rank) {
   const Ipv4Address peer = node_address(options_.nodes, rank);
+  TRY(delete_route(socket_, route_to_pods(rank)));
   TRY(delete_route(socket_, {.destination = {peer, 32}, .link = index_}));
-  TRY(delete_route(socket_, {.destination = pods_of_node(options_.pods, rank), .link = index_}));
   return {};
 }
 

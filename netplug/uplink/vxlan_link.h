@@ -10,6 +10,7 @@
 
 #include "agent/base/result.h"
 #include "netplug/link/address.h"
+#include "netplug/link/route.h"
 #include "netplug/link/socket.h"
 
 namespace conode {
@@ -35,6 +36,7 @@ class VxlanLink {
  private:
   VxlanLink(VxlanLinkOptions options, Socket socket, int index)
       : options_(options), socket_(std::move(socket)), index_(index) {}
+  [[nodiscard]] Route route_to_pods(uint32_t rank) const;
 
   VxlanLinkOptions options_;
   Socket socket_;

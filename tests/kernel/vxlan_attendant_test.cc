@@ -6,11 +6,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 
 #include "agent/base/file.h"
 #include "agent/base/process.h"
+#include "netplug/link/link.h"
+#include "netplug/link/route.h"
 #include "netplug/vxlan/handover.h"
 #include "tests/support/vxlan_fixture.h"
 
@@ -56,6 +59,18 @@ class VxlanAttendant : public VxlanFixture {
   }
   void order(const char* line) { ASSERT_TRUE(write_all(orders_.get(), line, "orders")); }
 
+  // To anybody, pods included.
+  [[nodiscard]] bool leads_over_vxlan() const {
+    const Result<bool> any = user(0).run([]() -> Result<bool> {
+      Socket socket = TRY(Socket::open());
+      const Link link = TRY(find_link(socket, kVxlanLink)).value();
+      const std::vector<Route> routes = TRY(list_routes(socket));
+      return std::any_of(routes.begin(), routes.end(),
+                         [&](const Route& route) { return route.link == link.index; });
+    });
+    return any.value();
+  }
+
   UniqueFd orders_;
   std::optional<Process> attendant_;
 
@@ -91,6 +106,7 @@ TEST_F(VxlanAttendant, LeadsToANodeAndNotAnyMore) {
   EXPECT_TRUE(becomes_true([this] { return reaches(0, 1); }));
   order("-1\n");
   EXPECT_TRUE(becomes_true([this] { return !reaches(0, 1); }));
+  EXPECT_TRUE(becomes_true([this] { return !leads_over_vxlan(); }));
   orders_.reset();
   const auto ended = attendant_->wait_for(std::chrono::seconds(10)).value();
   ASSERT_TRUE(ended);

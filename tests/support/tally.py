@@ -5,8 +5,8 @@
 usage: tally.py RESULTS ALLOWED_SKIPS
 
 Reads in RESULTS: ctest-TREE-TIER.xml (JUnit by ctest), gtest-TREE-TIER/PROGRAM.xml (the cases of a
-GoogleTest program; they count in place of ctest's one line for it), bats.xml (JUnit by bats;
-bats.failed says that it ended with a failure), checks.tsv ("passed|failed<TAB>NAME" a line).
+GoogleTest program; they count in place of ctest's one line for it), bats-NAME.xml (JUnit by bats;
+bats-NAME.failed says that it ended with a failure), checks.tsv ("passed|failed<TAB>NAME" a line).
 A skip counts as a failure unless a pattern of ALLOWED_SKIPS matches its "TEST: REASON". Prints
 failures and skips, and as the last line the sum. Exits with 1 where something failed or nothing ran.
 """
@@ -66,15 +66,12 @@ def ctest_outcomes(path):
     return outcomes
 
 
-def bats_outcomes(results):
-    path = results / "bats.xml"
-    if not path.exists():
-        return []
+def bats_outcomes(path):
     outcomes = [outcome_of(case, f"{case.get('classname')}: {case.get('name')}")
                 for case in cases_of(path)]
-    failed = (results / "bats.failed").exists()
+    failed = path.with_suffix(".failed").exists()
     if failed and all(o.kind != "failed" for o in outcomes):
-        outcomes.append(Outcome("failed", "bats", "ended with a failure; see its output"))
+        outcomes.append(Outcome("failed", path.stem, "ended with a failure; see its output"))
     return outcomes
 
 
@@ -92,7 +89,8 @@ def patterns_of(path):
 def main(directory, allowed_skips):
     results = pathlib.Path(directory)
     outcomes = [o for path in sorted(results.glob("ctest-*.xml")) for o in ctest_outcomes(path)]
-    outcomes += bats_outcomes(results) + check_outcomes(results)
+    outcomes += [o for path in sorted(results.glob("bats-*.xml")) for o in bats_outcomes(path)]
+    outcomes += check_outcomes(results)
     patterns = patterns_of(allowed_skips)
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for kind, name, detail in outcomes:

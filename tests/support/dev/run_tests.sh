@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # run_tests.sh TIER...: the tests of these tiers, inside of a session (session.sh), started by
-# `./dev test`. Results as files in $CONODE_TEST_RESULTS: JUnit of ctest and of bats, and one of each
+# `./dev test`. The tier `hosts` is run on the first of two hosts (hosts.sh). Results as files in $CONODE_TEST_RESULTS: JUnit of ctest and of bats, and one of each
 # GoogleTest program, since ctest knows only programs. Whether they are good, tally.py says.
 #
 # Tests find in their environment: CONODE (the installed program, also first on PATH), CONODE_BUNDLE,
@@ -25,22 +25,24 @@ ctest_tier() {
   [ -e "$results/ctest-$1-$2.xml" ]
 }
 
+# bats_files NAME FILE...
 bats_files() {
-  local files
-  shopt -s nullglob
-  files=("$(dirname "$0")"/../../program/*.bats)
-  if [ ${#files[@]} = 0 ]; then return; fi
-  printf '== program, bats\n'
+  local name=$1
+  shift
+  printf '== %s, bats\n' "$name"
   export BATS_TEST_TIMEOUT=300 BATS_LIB_PATH=/usr/lib/bats
   # Whoever calls may be under nohup(1); the tests send SIGHUP.
   env --default-signal=HUP bats --timing --print-output-on-failure --report-formatter junit --output "$results" \
-    "${files[@]}" || touch "$results/bats.failed"
-  mv "$results/report.xml" "$results/bats.xml"
+    "$@" || touch "$results/bats-$name.failed"
+  mv "$results/report.xml" "$results/bats-$name.xml"
 }
 
+readonly programs=$(dirname "$0")/../../program
+
 for tier in "$@"; do
+  if [ "$tier" = hosts ]; then bats_files hosts "$programs"/hosts/*.bats && continue; fi
   for tree in $CONODE_TEST_TREES; do
     if [ "$tier" != program ] || [ "$tree" = dev ]; then ctest_tier "$tree" "$tier"; fi
   done
-  if [ "$tier" = program ]; then bats_files; fi
+  if [ "$tier" = program ]; then bats_files program "$programs"/*.bats; fi
 done

@@ -197,12 +197,14 @@ session_environment() {
   env | grep -E '^(CI|TERM|(https?|no)_proxy|(HTTPS?|NO)_PROXY|PIP_[A-Z_]+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE)=' || true
 }
 
-# in_session [NAME=VALUE...] COMMAND...: after open_session and install_all
+# in_session [NAME=VALUE...] COMMAND...: after open_session and install_all. Below `session_view`, a
+# command of root's that changes namespaces, where that is set.
+session_view=()
 in_session() (
   mapfile -t environment < <(session_environment)
-  view=()
+  view=("${session_view[@]}")
   if ! "${as_user[@]}" test -r "$top/dev"; then
-    view=(unshare --mount --propagation slave "$support/dev/checkout_view.sh" "$top")
+    view+=(unshare --mount --propagation slave "$support/dev/checkout_view.sh" "$top")
   fi
   on_cgroups sh -c "echo $BASHPID > '$session_cgroup/cgroup.procs'"
   cd /

@@ -31,7 +31,7 @@ prepare_tests() {
   build_preset dev
   install_prefix dev
   trees=(dev)
-  if has_tier program; then install_bundle "$(make_bundle dev)"; fi
+  if has_tier program || has_tier hosts; then install_bundle "$(make_bundle dev)"; fi
   if $all; then
     build_preset asan conode_tests
     build_preset tsan conode_tests
@@ -48,22 +48,38 @@ open_trees() {
   done
 }
 
+# tests_by COMMAND TIER...: COMMAND is in_session or alike.
+tests_by() {
+  local runner=$1
+  shift
+  "$runner" CONODE_TEST_TREES="${trees[*]}" CONODE_TEST_BUILD="$build" \
+    CONODE_TEST_SUPPORT="$build/dev/tests" CONODE_TEST_RESULTS="$session_tmp/results" \
+    "$support/dev/run_tests.sh" "$@" ||
+    printf 'failed\trun_tests.sh %s ended with %s\n' "$*" $? >> "$results/checks.tsv"
+}
+
 run_tiers() {
+  local tier
   mkdir -m 755 "$session_tmp/results"
   if is_root; then chown "$test_user:" "$session_tmp/results"; fi
-  in_session CONODE_TEST_TREES="${trees[*]}" CONODE_TEST_BUILD="$build" \
-    CONODE_TEST_SUPPORT="$build/dev/tests" CONODE_TEST_RESULTS="$session_tmp/results" \
-    "$support/dev/run_tests.sh" "${tiers[@]}" ||
-    printf 'failed\trun_tests.sh ended with %s\n' $? >> "$results/checks.tsv"
+  for tier in "${tiers[@]}"; do
+    if [ "$tier" != hosts ]; then
+      tests_by in_session "$tier"
+    elif is_root; then
+      tests_by run_on_hosts hosts
+    else
+      say 'tier hosts is not run: only root can make them'
+    fi
+  done
   cp -r --no-preserve=mode,ownership "$session_tmp/results/." "$results"
   rm -rf "$session_tmp/results"
 }
 
 verb_test() {
   local all=false trees=() tiers=("$@") tier
-  if [ $# = 0 ]; then all=true tiers=(unit kernel program); fi
+  if [ $# = 0 ]; then all=true tiers=(unit kernel program hosts); fi
   for tier in "${tiers[@]}"; do
-    [[ $tier =~ ^(unit|kernel|program)$ ]] || fail "unknown tier '$tier'" "unit, kernel or program"
+    [[ $tier =~ ^(unit|kernel|program|hosts)$ ]] || fail "unknown tier '$tier'" "unit, kernel, program or hosts"
   done
   prepare_tests
   rm -rf "$results"
