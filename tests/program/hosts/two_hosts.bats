@@ -15,9 +15,9 @@ teardown() {
   "$CONODE" down --job hosts > /dev/null 2>&1 || "$CONODE" sweep > /dev/null 2>&1 || true
 }
 
-# up OPTION...: of the job that root knows
+# Of the job that root knows.
 up() {
-  "$CONODE" up --job hosts --host second.host --k8s-cores 1 --image "$(busybox_archive)" "$@" 2>&1 ||
+  "$CONODE" up --job hosts --host second.host --k8s-cores 1 --image "$(busybox_archive)" 2>&1 ||
     return
   export CONODE_JOB=hosts
   web_on_every_node 2

@@ -37,7 +37,8 @@ bats_files() {
   mv "$results/report.xml" "$results/bats-$name.xml"
 }
 
-readonly programs=$(dirname "$0")/../../program
+programs=$(dirname "$0")/../../program
+readonly programs
 
 for tier in "$@"; do
   if [ "$tier" = hosts ]; then bats_files hosts "$programs"/hosts/*.bats && continue; fi
