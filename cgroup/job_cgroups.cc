@@ -131,6 +131,11 @@ Result<JobCgroups> JobCgroups::create(const Delegation& delegation, const std::s
   return Failure(std::move(made.error()).wrap(step));
 }
 
+Result<std::string> JobCgroups::home(const Delegation& delegation) {
+  const Cgroup root = TRY(Cgroup::open(delegation.path));
+  return TRY(TRY(SharedRoot::lock(root)).home()).path();
+}
+
 std::string JobCgroups::path_of(const Delegation& delegation, const std::string& job_id) {
   return fmt::format("{}/{}{}", delegation.path, kJobPrefix, job_id);
 }

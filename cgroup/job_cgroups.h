@@ -44,6 +44,10 @@ struct JobCgroups {
     return create(delegation, job_id, delegation.level());
   }
 
+  // Where processes stay that are not of the job's directories, in a root that the caller is not in
+  // itself: conode-home. It goes with the last job.
+  [[nodiscard]] static Result<std::string> home(const Delegation& delegation);
+
   // The absolute directory `conode.<job>`.
   [[nodiscard]] static std::string path_of(const Delegation& delegation, const std::string& job_id);
 

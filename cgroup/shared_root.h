@@ -32,9 +32,11 @@ class SharedRoot {
   // Out of a directory below: to the root, or where that takes no process to conode-home.
   [[nodiscard]] Result<void> take_in(pid_t pid) const;
 
+  // conode-home, made where it is absent.
+  [[nodiscard]] Result<Cgroup> home() const;
+
  private:
   SharedRoot(const Cgroup& root, UniqueFd locked) : root_(&root), locked_(std::move(locked)) {}
-  [[nodiscard]] Result<Cgroup> home() const;
 
   const Cgroup* root_;
   UniqueFd locked_;

@@ -9,6 +9,7 @@
 #include "agent/base/file.h"
 #include "agent/cli/agent_options.h"
 #include "agent/cli/session.h"
+#include "agent/cli/stand_in.h"
 #include "agent/cli/verbs.h"
 
 namespace conode::cli {
@@ -24,7 +25,9 @@ Result<agent::Ticket> read_ticket() {
 }
 
 Result<job::Outcome> run() {
-  job::AgentOptions options = TRY(agent_options(TRY(read_ticket())));
+  const agent::Ticket ticket = TRY(read_ticket());
+  TRY(leave_stand_in());
+  job::AgentOptions options = TRY(agent_options(ticket));
   // What a local launcher left us for writing id maps is not for what we execute.
   (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   return job::run_agent(std::move(options));

@@ -14,6 +14,7 @@
 #include "agent/base/log.h"
 #include "agent/cli/agent_options.h"
 #include "agent/cli/session.h"
+#include "agent/cli/stand_in.h"
 #include "agent/cli/verbs.h"
 #include "agent/job/cleanup.h"
 #include "agent/job/node_agent.h"
@@ -32,6 +33,11 @@ void print_progress(const Session& session, const job::Progress& p) {
     tell(stdout, to_line(p) + "\n");
   else if (log::enabled(log::Level::info))
     tell(stderr, fmt::format("conode: {:6.2f} s  {}\n", p.seconds, p.phase));
+}
+
+Result<job::Outcome> run_beside_stand_in(job::AgentOptions options) {
+  TRY(leave_stand_in());
+  return job::run_agent(std::move(options));
 }
 
 Error left_behind(const std::string& line) {
@@ -139,7 +145,7 @@ void leave_report(const std::string& job, const std::vector<Error>& failures) {
     ready = ready || p.ready;
   };
   const std::string job = options.job;
-  const Result<job::Outcome> outcome = job::run_agent(std::move(options));
+  const Result<job::Outcome> outcome = run_beside_stand_in(std::move(options));
   std::vector<Error> failures;
   if (!outcome) failures.push_back(outcome.error());
   if (outcome && outcome->failure) failures.push_back(*outcome->failure);
@@ -192,7 +198,7 @@ void with_options(Session& session, const std::vector<std::string>& command, int
   options->workload = command;
   options->progress = [&session](const job::Progress& p) { print_progress(session, p); };
   const std::string job = options->job;
-  session.exit_code = conclude(session, job, job::run_agent(std::move(*options)), own_failure);
+  session.exit_code = conclude(session, job, run_beside_stand_in(std::move(*options)), own_failure);
 }
 
 }  // namespace

@@ -82,7 +82,8 @@ Result<void> NodeAgent::begin() {
   instance_.enforcement = to_string(enforced_.level);
   options_.layout.level = instance_.enforcement;
   if (!enforced_.agent_cgroup.empty()) {
-    home_cgroup_ = TRY(own_cgroup_path());
+    home_cgroup_ =
+        delegation->elsewhere ? TRY(JobCgroups::home(*delegation)) : TRY(own_cgroup_path());
     context_.home_cgroup = *home_cgroup_;
     TRY(write_value(enforced_.agent_cgroup + "/cgroup.procs", std::to_string(::getpid())));
   }

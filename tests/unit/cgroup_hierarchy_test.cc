@@ -134,6 +134,33 @@ TEST_F(FakeProc, DelegatedRootIsTheTopmostWritable) {
   EXPECT_TRUE((*found)->offers("hugetlb"));
 }
 
+// As conode's hooks leave it in Slurm: the tasks' cgroups are root's.
+TEST_F(FakeProc, DelegatedBesideTheStepsOfAJob) {
+  if (::geteuid() == 0) GTEST_SKIP() << "permissions mean nothing to root";
+  const std::string four = "cpuset cpu memory pids";
+  cgroup("", 0444, four);
+  cgroup("/scope", 0444, four);
+  cgroup("/scope/job_7", 0444, four);
+  cgroup("/scope/job_7/step_0/user/task_0", 0444);
+  ASSERT_EQ(::chmod((mount() + "/scope/job_7/cgroup.procs").c_str(), 0644), 0);
+  own("/scope/job_7/step_0/user/task_0");
+  const auto found = [&] { return find_delegation({.mount = mount()}, 0, proc()).value(); };
+  EXPECT_EQ(found(), std::nullopt);
+  cgroup("/scope/job_7/conode", 0644, four);
+  ASSERT_NE(found(), std::nullopt);
+  EXPECT_EQ(found()->path, mount() + "/scope/job_7/conode");
+  EXPECT_TRUE(found()->elsewhere);
+  EXPECT_EQ(found()->level(), EnforcementLevel::controllers);
+  // Without the right to the common ancestor nobody can move there.
+  ASSERT_EQ(::chmod((mount() + "/scope/job_7/cgroup.procs").c_str(), 0444), 0);
+  EXPECT_EQ(found(), std::nullopt);
+  // Another job's.
+  ASSERT_EQ(::chmod((mount() + "/scope/job_7/cgroup.procs").c_str(), 0644), 0);
+  cgroup("/scope/job_8/step_0", 0444);
+  own("/scope/job_8/step_0");
+  EXPECT_EQ(found(), std::nullopt);
+}
+
 TEST_F(FakeProc, NothingDelegated) {
   cgroup("", 0444);
   own("/not/there");
