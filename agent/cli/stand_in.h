@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The process that stays where the batch system has put us when the agent moves to a delegated
-// cgroup beside it: Slurm signals the processes of a task's own cgroup, and none below or beside it.
+// cgroup beside it: Slurm signals the processes of a task's own cgroup, and none below or beside
+// it.
 #pragma once
 
 #include "agent/base/result.h"

@@ -66,6 +66,7 @@ in_task() {
 }
 
 @test "a node's other agents do the same" {
+  # shellcheck disable=SC2016 # the inner shell expands it
   run in_task "$CONODE" exec --job seven --nodes 2 --k8s-cores 1 -- sh -c \
     '"$0" run --node n1 -- cat /proc/self/cgroup; cat "$1/cgroup.procs" | wc -l' "$CONODE" "$task"
   assert_success
