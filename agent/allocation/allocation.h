@@ -22,6 +22,9 @@ struct Surroundings {
   std::map<std::string, std::string> variables;
   // Standard output of a command.
   std::function<Result<std::string>(const std::vector<std::string>& argv)> ask;
+  // A file.
+  std::function<Result<std::string>(const std::string& path)> read;
+  std::string host_name;  // this host's
 };
 // This process's.
 [[nodiscard]] Surroundings surroundings();
@@ -30,9 +33,13 @@ struct Allocation {
   System system = System::none;
   std::string id;                  // of the job; usable as conode's name of it; empty: none
   std::vector<std::string> hosts;  // names that the batch system knows; this node's first
-  std::string address;  // where the batch system finds this node; empty where it is alone
+  std::vector<uint32_t> places;    // Flux: their brokers' ranks
+  std::string address;             // Slurm: where it finds this node; empty where it is alone
   std::optional<std::chrono::system_clock::time_point> end;  // its time limit
 };
+
+// Empty where it is not set.
+[[nodiscard]] std::string variable(const Surroundings& around, const char* name);
 
 // The id alone, without asking anybody: empty outside of a job.
 [[nodiscard]] System system_of(const Surroundings& around);

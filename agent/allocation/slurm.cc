@@ -10,19 +10,14 @@
 namespace conode::allocation {
 namespace {
 
-std::string value(const Surroundings& around, const char* name) {
-  const auto found = around.variables.find(name);
-  return found != around.variables.end() ? found->second : "";
-}
-
 Result<void> refuse_what_does_not_work(const Surroundings& around, const std::string& job) {
-  const std::string parts = value(around, "SLURM_HET_SIZE");
+  const std::string parts = variable(around, "SLURM_HET_SIZE");
   if (!parts.empty() && parts != "1")
     return failure(fmt::format("use Slurm job {}: it is heterogeneous, of {} parts", job, parts),
                    "submit one without ':' and 'hetjob': a cluster is of one part");
   // Each of them would be the first node of a cluster of its own.
-  const std::string tasks = value(around, "SLURM_STEP_NUM_TASKS");
-  if (!value(around, "SLURM_STEP_ID").empty() && !tasks.empty() && tasks != "1")
+  const std::string tasks = variable(around, "SLURM_STEP_NUM_TASKS");
+  if (!variable(around, "SLURM_STEP_ID").empty() && !tasks.empty() && tasks != "1")
     return failure(fmt::format("use Slurm job {}: this is one of {} tasks of a step", job, tasks),
                    "start conode once, in the batch script or by 'srun --overlap -N1 -n1'");
   return {};
@@ -30,12 +25,12 @@ Result<void> refuse_what_does_not_work(const Surroundings& around, const std::st
 
 // Ours first.
 Result<std::vector<std::string>> hosts(const Surroundings& around, const std::string& job) {
-  const std::string list = value(around, "SLURM_JOB_NODELIST");
+  const std::string list = variable(around, "SLURM_JOB_NODELIST");
   std::istringstream names(TRY_AS(fmt::format("find the nodes of Slurm job {}", job),
                                   around.ask({"scontrol", "show", "hostnames", list})));
   std::vector<std::string> all;
   for (std::string name; names >> name;) all.push_back(name);
-  const std::string own = value(around, "SLURMD_NODENAME");
+  const std::string own = variable(around, "SLURMD_NODENAME");
   const auto found = std::find(all.begin(), all.end(), own);
   if (found == all.end())
     return failure(fmt::format("use Slurm job {}: this is none of its nodes, {}", job, list),
@@ -58,7 +53,7 @@ std::string address(const Surroundings& around, const std::string& node) {
 std::optional<std::chrono::system_clock::time_point> end(const Surroundings& around,
                                                          const std::string& job) {
   using std::chrono::system_clock;
-  if (const std::string text = value(around, "SLURM_JOB_END_TIME"); !text.empty()) {
+  if (const std::string text = variable(around, "SLURM_JOB_END_TIME"); !text.empty()) {
     time_t seconds = 0;
     if (std::istringstream(text) >> seconds) return system_clock::from_time_t(seconds);
   }
@@ -74,7 +69,7 @@ std::optional<std::chrono::system_clock::time_point> end(const Surroundings& aro
 }  // namespace
 
 Result<void> look_at_slurm(const Surroundings& around, Allocation& found) {
-  const std::string job = value(around, "SLURM_JOB_ID");
+  const std::string job = variable(around, "SLURM_JOB_ID");
   TRY(refuse_what_does_not_work(around, job));
   found.hosts = TRY(hosts(around, job));
   if (found.hosts.size() > 1) found.address = address(around, found.hosts.front());

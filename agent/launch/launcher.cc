@@ -10,7 +10,9 @@
 #include <array>
 
 #include "agent/base/file.h"
+#include "agent/launch/flux.h"
 #include "agent/launch/local.h"
+#include "agent/launch/pbs.h"
 #include "agent/launch/srun.h"
 #include "agent/launch/ssh.h"
 #include "agent/launch/ticket_file.h"
@@ -50,6 +52,10 @@ Result<std::unique_ptr<Launcher>> make_launcher(const Options& options) {
       return make_ssh(options);
     case Kind::srun:
       return make_srun(options);
+    case Kind::flux:
+      return make_flux(options);
+    case Kind::pbs:
+      return make_pbs(options);
     case Kind::none:
       break;
   }

@@ -15,12 +15,13 @@
 
 namespace conode::launch {
 
-enum class Kind : uint8_t { none, local, ssh, srun };
+enum class Kind : uint8_t { none, local, ssh, srun, flux, pbs };
 
 struct Options {
   Kind kind = Kind::none;
   uint32_t nodes = 1;              // local: how many, rank 0 included
-  std::vector<std::string> hosts;  // ssh, srun: of ranks 1 and up
+  std::vector<std::string> hosts;  // ssh and batch systems: of ranks 1 and up
+  std::vector<uint32_t> brokers;   // flux: of those, the brokers' ranks
   std::string ssh_config;          // ssh -F; empty: ssh's own
   std::string address;             // of this node on the fabric; empty: found
   std::string own_name;            // srun: where the others find this node, if `address` is empty

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What launchers have in common that get onto other hosts by a program, which carries standard
-// input, output and exit code: ssh, srun.
+// input, output and exit code: ssh, srun, flux exec.
 #pragma once
 
 #include <string>

@@ -9,6 +9,8 @@
 #include <array>
 #include <memory>
 
+#include "agent/launch/launcher.h"
+
 namespace conode::launch {
 
 Result<std::string> resolve(const std::string& name) {
@@ -24,6 +26,10 @@ Result<std::string> resolve(const std::string& name) {
   const auto* address = reinterpret_cast<const sockaddr_in*>(found->ai_addr);
   ::inet_ntop(AF_INET, &address->sin_addr, text.data(), text.size());
   return std::string(text.data());
+}
+
+Result<std::string> own_address_towards(const std::string& host) {
+  return address_towards(TRY(resolve(host)));
 }
 
 }  // namespace conode::launch

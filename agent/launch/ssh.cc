@@ -57,7 +57,7 @@ Result<std::string> find_address(const Options& options) {
     return failure(fmt::format("ask ssh about host '{}': it names no hostname", first));
   const size_t begin = at + kKey.size() - 1;
   const std::string name = settings.substr(begin, settings.find('\n', begin) - begin);
-  return address_towards(TRY(resolve(name)));
+  return own_address_towards(name);
 }
 
 }  // namespace
