@@ -138,6 +138,20 @@ submit() { # OPTION... -- LINE...
   assert_nothing_left
 }
 
+# On one node: two slurmd on one host take the same directory for PMIx, which is named by the step.
+@test "srun starts the ranks of one MPI program in the HPC part, by PMIx" {
+  printf 'region box block 0 4 0 4 0 4\ncreate_box 1 box\n' > box.in
+  # shellcheck disable=SC2016 # the job's shells expand it
+  submit --nodes=1 --ntasks=2 --wait -- 'conode exec --k8s-cores 1 -- sh -c "
+      srun --overlap --mpi=pmix --ntasks=2 conode run -- lmp -in box.in -log none
+      srun --overlap --ntasks=2 --label conode run -- grep Cpus_allowed_list /proc/self/status
+      grep Cpus_allowed_list /proc/self/status"' > /dev/null
+  run cat out-4294967294.txt
+  assert_output --partial 'by 2 MPI processor grid' # two singletons would say: by 1
+  assert_equal "$(grep -o 'Cpus_allowed_list:.*' <<< "$output" | sort -u | wc -l)" 1
+  assert_nothing_left
+}
+
 @test "what cannot work is refused with the way out" {
   run srun --nodes=2 --ntasks=2 --quiet "$CONODE" exec --k8s-cores 1 -- true
   assert_failure
