@@ -31,6 +31,7 @@ SlurmdSpoolDir=$directory/spool/%n
 SlurmctldPidFile=$directory/slurmctld.pid
 SlurmdPidFile=$directory/slurmd-%n.pid
 KillWait=10
+SchedulerParameters=batch_sched_delay=0
 NodeName=s[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))] CPUs=$(nproc) RealMemory=1000
 PartitionName=all Nodes=ALL Default=YES State=UP
 CONF
