@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 
 #include "agent/base/file.h"
 #include "agent/cli/agent_options.h"
@@ -39,7 +40,7 @@ Result<agent::Ticket> read_ticket(const std::string& path) {
 
 Result<job::Outcome> run(const std::string& ticket_path) {
   const agent::Ticket ticket = TRY(read_ticket(ticket_path));
-  TRY(leave_stand_in());
+  TRY(leave_stand_in(SIGTERM));
   job::AgentOptions options = TRY(agent_options(ticket));
   // What a local launcher left us for writing id maps is not for what we execute.
   (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);

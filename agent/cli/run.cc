@@ -5,12 +5,14 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "agent/base/command.h"
 #include "agent/cli/session.h"
+#include "agent/cli/stand_in.h"
 #include "agent/cli/verbs.h"
 #include "agent/job/hpc_part.h"
 #include "agent/job/node_commands.h"
@@ -56,6 +58,8 @@ Result<int> run_in_part(const Session& session, const config::Config& config,
   // A local node is a network namespace; a worker's own job is that of its rank already.
   if (rank != job.instance->rank || job.instance->network != job::own_network())
     return job::run_on_node(job.path, rank, command);
+  // A rank that srun has started: the end of its step is to be its own.
+  if (!job.instance->cgroup.empty()) TRY(leave_stand_in(SIGKILL));
   TRY(job::enter_hpc_part(*job.instance, job.path));
   const Error error = execute(command);
   return report(session, error, exit_code_of(error));

@@ -38,7 +38,7 @@ bool is_from_terminal(const siginfo_t& info) { return info.si_code == SI_KERNEL;
 
 }  // namespace
 
-Result<void> leave_stand_in() {
+Result<void> leave_stand_in(int last_signal) {
   const std::optional<Delegation> delegation = TRY(find_delegation());
   if (!delegation || !delegation->elsewhere) return {};
   const pid_t parent = ::getpid();
@@ -48,7 +48,7 @@ Result<void> leave_stand_in() {
   const pid_t child = ::fork();
   if (child < 0) return errno_failure("leave a process in the batch system's cgroup: fork");
   if (child > 0) stand_in_for(child, signals);
-  if (::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0) return errno_failure("prctl");
+  if (::prctl(PR_SET_PDEATHSIG, last_signal, 0, 0, 0) != 0) return errno_failure("prctl");
   if (::getppid() != parent) return failure("the process that stays behind was killed at once");
   if (::sigprocmask(SIG_SETMASK, &before, nullptr) != 0) return errno_failure("unblock signals");
   return {};

@@ -36,7 +36,7 @@ void print_progress(const Session& session, const job::Progress& p) {
 }
 
 Result<job::Outcome> run_beside_stand_in(job::AgentOptions options) {
-  TRY(leave_stand_in());
+  TRY(leave_stand_in(SIGTERM));
   return job::run_agent(std::move(options));
 }
 

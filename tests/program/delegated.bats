@@ -73,3 +73,21 @@ in_task() {
   assert_line --regexp '^0::.*/job_7/conode/conode\.seven\.n1\.[0-9a-f]{8}/hpc$'
   assert_nothing_left seven
 }
+
+@test "a command of the batch system's own step ends with the step" {
+  in_task "$CONODE" up --job seven --k8s-cores 1 > out 2>&1
+  agent=$(cat "$task/cgroup.procs")
+  for signal in TERM KILL; do
+    in_task "$CONODE" run --job seven -- sleep 4721 3>&- &
+    eventually pgrep -x -f 'sleep 4721'
+    rank=$(pgrep -x -f 'sleep 4721')
+    run cat "/proc/$rank/cgroup"
+    assert_output --regexp '/job_7/conode/conode\.seven\.[0-9a-f]{8}/hpc$'
+    kill -$signal "$(grep -v -x "$agent" "$task/cgroup.procs")"
+    wait_gone "$rank"
+  done
+  run in_task "$CONODE" run --job seven -- sh -c 'exit 6'
+  assert_failure 6
+  run "$CONODE" down --job seven
+  assert_success
+}
