@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-find_package(GTest REQUIRED)
-include(GoogleTest)
+if(CONODE_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
 add_custom_target(conode_tests)  # those of the tiers unit and kernel, with what they start
 
 # conode_test(LABEL NAME [THREADS] SOURCES file... LIBS library...)
