@@ -16,7 +16,8 @@
 namespace conode::hook {
 namespace {
 
-constexpr std::array<void (*)(CLI::App&, Run&), 1> kVerbs{add_vxlan};
+constexpr std::array<void (*)(CLI::App&, Run&), 4> kVerbs{add_delegate, add_cleanup, add_install,
+                                                          add_vxlan};
 
 int report(const Error& error) {
   (void)std::fprintf(stderr, "conode-hook: %s\n", error.message().c_str());

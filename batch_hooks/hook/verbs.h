@@ -16,6 +16,15 @@ namespace conode::hook {
 // What a verb wants done, empty where it was not called.
 using Run = std::function<Result<void>()>;
 
+// conode-hook delegate
+void add_delegate(CLI::App& app, Run& run);
+
+// conode-hook cleanup
+void add_cleanup(CLI::App& app, Run& run);
+
+// conode-hook install|uninstall
+void add_install(CLI::App& app, Run& run);
+
 // conode-hook vxlan up|down
 void add_vxlan(CLI::App& app, Run& run);
 

@@ -2,6 +2,8 @@
 // Takes from a process of root what it does not need any more.
 #pragma once
 
+#include <cstdint>
+
 #include "agent/base/result.h"
 
 namespace conode {

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// conode-hook delegate, conode-hook cleanup: the part of a job's cgroup that its user may have.
+#include <fmt/format.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+
+#include "agent/base/file.h"
+#include "agent/base/process.h"
+#include "batch_hooks/hook/job_cgroup.h"
+#include "batch_hooks/hook/record.h"
+#include "batch_hooks/hook/sweep_as_user.h"
+#include "batch_hooks/hook/verbs.h"
+#include "cgroup/delegation.h"
+#include "netplug/vxlan/job_vxlan.h"
+
+namespace conode::hook {
+namespace {
+
+using std::chrono::milliseconds;
+constexpr milliseconds kPatience{5000};
+
+struct Arguments {
+  std::string job;
+  uid_t user = 0;
+  gid_t group = 0;
+  pid_t pid = 0;
+  std::vector<std::string> names;  // of the job's cgroup, besides Slurm's own
+  std::string directory = kHookDirectory;
+  bool dry_run = false;
+};
+
+// Batch systems keep what hooks print; the journal keeps it, too.
+void say(int priority, const std::string& line) {
+  (void)std::fprintf(stderr, "conode-hook: %s\n", line.c_str());
+  ::syslog(priority, "%s", line.c_str());
+}
+
+std::vector<std::string> names_of(const Arguments& given) {
+  std::vector<std::string> names{"job_" + given.job};
+  names.insert(names.end(), given.names.begin(), given.names.end());
+  return names;
+}
+
+Result<void> check(const Arguments& given) {
+  if (!is_job_id(given.job)) return failure("--job: that is no job id");
+  for (const std::string& name : given.names)
+    if (!is_job_id(name)) return failure("--cgroup-name: that is no name of a job's cgroup");
+  return {};
+}
+
+Result<CgroupHierarchy> hierarchy() {
+  const std::optional<CgroupHierarchy> found = TRY(find_hierarchy());
+  if (!found)
+    return failure("there is no cgroup v2 hierarchy on this host",
+                   "boot it with systemd.unified_cgroup_hierarchy=1");
+  return *found;
+}
+
+Result<void> run_delegate(const Arguments& given) {
+  TRY(check(given));
+  if (given.user == 0 || given.group == 0) return failure("--uid, --gid: root needs no delegation");
+  const std::string what = fmt::format("delegate for job '{}'", given.job);
+  const JobCgroup job = TRY_AS(what, find_job_cgroup(TRY(hierarchy()), given.pid, names_of(given)));
+  const Delegate wanted{job, given.user};
+  if (given.dry_run) {
+    (void)std::fputs(describe(wanted).c_str(), stdout);
+    return {};
+  }
+  const HookDirectory hooks = TRY_AS(what, HookDirectory::open(given.directory));
+  // First: what is made is found again, whenever we are killed.
+  TRY_AS(what, write_record(hooks, {given.job, job.path, given.user, given.group}));
+  const Delegated done = TRY_AS(what, delegate(wanted));
+  for (const Error& error : done.refused) say(LOG_WARNING, error.message());
+  say(LOG_INFO, fmt::format("job {}: {} {}/{} of user {}", given.job,
+                            done.made ? "made" : "there is", job.path, kDelegatedName, given.user));
+  return {};
+}
+
+// What is wrong is told, and the rest is done.
+void note(const Result<void>& done) {
+  if (!done) say(LOG_ERR, done.error().message());
+}
+
+std::string text_of(const Usage& usage) {
+  std::string text = fmt::format("{:.3f} s of CPU", static_cast<double>(usage.cpu.count()) / 1e6);
+  if (usage.memory_peak)
+    text += fmt::format(", at most {} MiB of memory", *usage.memory_peak >> 20U);
+  return text;
+}
+
+Result<void> end_cgroup(const HookDirectory& hooks, const std::string& job,
+                        const std::string& path) {
+  const std::optional<Usage> usage =
+      TRY_AS(fmt::format("clean up after job '{}'", job), take_back(path, kPatience));
+  if (usage) say(LOG_INFO, fmt::format("job {}: conode used {}", job, text_of(*usage)));
+  return remove_record(hooks, job);
+}
+
+// By the record, and where that is gone by where we are: an Epilog in the job's own cgroup.
+std::string cgroup_of_job(const Arguments& given, const std::optional<Record>& record) {
+  if (record) return record->cgroup;
+  const Result<CgroupHierarchy> found = hierarchy();
+  if (!found) return {};
+  const Result<JobCgroup> job = find_job_cgroup(*found, given.pid, names_of(given));
+  return job ? job->path : std::string();
+}
+
+// Of jobs whose directory the batch system has removed, or emptied and forgotten.
+void end_stale(const HookDirectory& hooks, const std::string& but) {
+  const Result<std::vector<Record>> records = all_records(hooks);
+  for (const Record& record : records ? *records : std::vector<Record>{}) {
+    if (record.job == but) continue;
+    const Result<Cgroup> job = Cgroup::open(record.cgroup);
+    if (job && job->populated().value_or(true)) continue;
+    note(end_cgroup(hooks, record.job, record.cgroup));
+  }
+}
+
+Result<void> run_cleanup(const Arguments& given) {
+  TRY(check(given));
+  std::optional<Record> record;
+  if (exists(given.directory)) {
+    const HookDirectory hooks = TRY(HookDirectory::open(given.directory));
+    Result<std::optional<Record>> read = read_record(hooks, given.job);
+    if (read) record = std::move(*read);
+    if (!read) say(LOG_ERR, read.error().message());
+  }
+  const std::string path = cgroup_of_job(given, record);
+  const uid_t user = record ? record->user : given.user;
+  const gid_t group = record ? record->group : given.group;
+  const std::string program = TRY(own_program());
+  const std::string conode = program.substr(0, program.rfind("/libexec/")) + "/bin/conode";
+  if (given.dry_run) {
+    if (!path.empty())
+      std::printf("kill who is in %s/%s, remove it, and %s if it is empty\n", path.c_str(),
+                  kDelegatedName, path.c_str());
+    std::printf("remove what is in %s/%s, with its VXLAN\n", given.directory.c_str(),
+                given.job.c_str());
+    if (user != 0)
+      std::printf("as user %u: %s sweep --job=%s\n", user, conode.c_str(), given.job.c_str());
+    return {};
+  }
+  {
+    const HookDirectory hooks = TRY(HookDirectory::open(given.directory));
+    if (!path.empty()) note(end_cgroup(hooks, given.job, path));
+    end_stale(hooks, given.job);
+  }
+  if (const Result<VxlanOutcome> gone = remove_vxlan(given.directory, given.job); !gone)
+    say(LOG_ERR, gone.error().message());
+  if (user != 0 && exists(conode)) note(sweep_as_user(conode, given.job, user, group, kPatience));
+  return {};
+}
+
+// The batch system takes a node out of service where an epilogue fails: what could not be cleaned
+// up is told, and a reason for nobody else's job to wait.
+Result<void> cleanup(const Arguments& given) {
+  TRY(check(given));
+  note(run_cleanup(given));
+  return {};
+}
+
+void add_common(CLI::App& app, Arguments& given) {
+  app.add_option("--job", given.job, "the batch system's id of the job")->required();
+  app.add_option("--pid", given.pid, "a process of the job; by default the caller");
+  app.add_option("--cgroup-name", given.names,
+                 "another name of the job's cgroup than job_ID: Slurm's SLUID (26.05 and later)");
+  app.add_option("--run-dir", given.directory, "where hooks keep what belongs to jobs")
+      ->capture_default_str();
+  app.add_flag("--dry-run", given.dry_run, "say what would be done");
+}
+
+}  // namespace
+
+void add_delegate(CLI::App& app, Run& run) {
+  const auto given = std::make_shared<Arguments>();
+  CLI::App* verb = app.add_subcommand("delegate", "give a part of the job's cgroup to its user");
+  add_common(*verb, *given);
+  verb->add_option("--uid", given->user, "of the job's user")->required();
+  verb->add_option("--gid", given->group, "of the job's user, for cleanup")->required();
+  verb->callback([given, &run] { run = [given] { return run_delegate(*given); }; });
+}
+
+void add_cleanup(CLI::App& app, Run& run) {
+  const auto given = std::make_shared<Arguments>();
+  CLI::App* verb = app.add_subcommand("cleanup", "after the job: what it has left on this host");
+  add_common(*verb, *given);
+  verb->add_option("--uid", given->user, "of the job's user, where nothing was delegated");
+  verb->add_option("--gid", given->group, "of the job's user, where nothing was delegated");
+  verb->callback([given, &run] { run = [given] { return cleanup(*given); }; });
+}
+
+}  // namespace conode::hook

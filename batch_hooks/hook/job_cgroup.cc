@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "batch_hooks/hook/job_cgroup.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <sstream>
+
+#include "agent/base/file.h"
+#include "cgroup/delegation.h"
+
+namespace conode::hook {
+namespace {
+
+constexpr const char* kFilesToDelegate = "/sys/kernel/cgroup/delegate";
+constexpr std::array<const char*, 5> kControllers{"cpuset", "cpu", "memory", "pids", "io"};
+
+std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+// Before Linux 4.15 it says nothing: these three were it.
+std::vector<std::string> files_to_delegate() {
+  std::istringstream names(read_file(kFilesToDelegate).value_or(""));
+  std::vector<std::string> files;
+  for (std::string name; std::getline(names, name);)
+    if (!name.empty() && name.find('/') == std::string::npos) files.push_back(name);
+  if (files.empty()) files = {"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"};
+  return files;
+}
+
+Result<uid_t> owner_of(const Cgroup& cgroup) {
+  struct stat status {};
+  if (::fstat(cgroup.fd(), &status) != 0)
+    return errno_failure(fmt::format("look at cgroup '{}'", cgroup.path()));
+  return status.st_uid;
+}
+
+// What is there and missing for the children, one write each.
+Result<void> enable_missing(const Cgroup& cgroup, std::vector<Error>& refused) {
+  const std::vector<std::string> here = TRY(cgroup.controllers());
+  const std::vector<std::string> enabled = TRY(cgroup.enabled());
+  const auto in = [](const std::vector<std::string>& names, const char* name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (const char* name : kControllers) {
+    if (!in(here, name) || in(enabled, name)) continue;
+    EnabledControllers done = TRY(cgroup.enable({name}));
+    for (Error& error : done.refused) refused.push_back(std::move(error));
+  }
+  return {};
+}
+
+Result<void> give(const Cgroup& cgroup, uid_t user, const std::vector<std::string>& files) {
+  constexpr auto kSameGroup = static_cast<gid_t>(-1);
+  for (const std::string& file : files)
+    if (::fchownat(cgroup.fd(), file.c_str(), user, kSameGroup, AT_SYMLINK_NOFOLLOW) != 0 &&
+        errno != ENOENT)
+      return errno_failure(fmt::format("give '{}/{}' to user {}", cgroup.path(), file, user));
+  return {};
+}
+
+Result<void> give_directory(const Cgroup& cgroup, uid_t user) {
+  TRY(give(cgroup, user, files_to_delegate()));
+  if (::fchownat(cgroup.fd(), "", user, static_cast<gid_t>(-1), AT_EMPTY_PATH) != 0)
+    return errno_failure(fmt::format("give cgroup '{}' to user {}", cgroup.path(), user));
+  return {};
+}
+
+Usage usage_of(const Cgroup& cgroup) {
+  Usage usage;
+  std::istringstream cpu(cgroup.read("cpu.stat").value_or(""));
+  std::string key;
+  for (int64_t value = 0; cpu >> key >> value;)
+    if (key == "usage_usec") usage.cpu = std::chrono::microseconds(value);
+  uint64_t peak = 0;
+  if (const Result<std::string> text = cgroup.read("memory.peak");
+      text && (std::istringstream(*text) >> peak))
+    usage.memory_peak = peak;
+  return usage;
+}
+
+// Slurm removes it itself where it can.
+Result<void> remove_job_directory(const std::string& path) {
+  if (::rmdir(path.c_str()) == 0 || errno == ENOENT || errno == EBUSY || errno == ENOTEMPTY)
+    return {};
+  return errno_failure(fmt::format("remove cgroup '{}'", path));
+}
+
+}  // namespace
+
+Result<JobCgroup> find_job_cgroup(const CgroupHierarchy& hierarchy, pid_t pid,
+                                  const std::vector<std::string>& names, const std::string& proc) {
+  const std::string own = TRY(cgroup_of(pid, proc)).value_or("");
+  for (std::string path = own; path.size() > 1; path = parent_of(path)) {
+    const std::string name = path.substr(path.rfind('/') + 1);
+    if (std::find(names.begin(), names.end(), name) == names.end()) continue;
+    const std::optional<std::string> directory = hierarchy.directory(path);
+    if (!directory) break;
+    return JobCgroup{*directory, name};
+  }
+  return failure(fmt::format("find the cgroup of job '{}': process {} is in '{}'", names.front(),
+                             pid == 0 ? ::getpid() : pid, own),
+                 "call it from the job: Slurm's Prolog needs PrologFlags=RunInJob (24.05 and "
+                 "later), the SPANK "
+                 "plugin does not");
+}
+
+std::string describe(const Delegate& wanted) {
+  const std::string& job = wanted.job.path;
+  std::string text;
+  for (const std::string& path : {parent_of(job), job})
+    text += fmt::format(
+        "enable cpuset cpu memory pids io in {}/cgroup.subtree_control, where they "
+        "are and missing\n",
+        path);
+  text += fmt::format("make {}/{}\n", job, kDelegatedName);
+  text += fmt::format("give {}/cgroup.procs to user {}\n", job, wanted.user);
+  text += fmt::format("give {}/{} to user {}, and in it:", job, kDelegatedName, wanted.user);
+  for (const std::string& file : files_to_delegate()) text += " " + file;
+  return text + "\n";
+}
+
+Result<Delegated> delegate(const Delegate& wanted) {
+  const Cgroup job = TRY(Cgroup::open(wanted.job.path));
+  const std::string what = fmt::format("delegate '{}/{}'", job.path(), kDelegatedName);
+  if (TRY(owner_of(job)) != ::geteuid())
+    return code_failure(EPERM, what + ": the job's directory is not its caller's own");
+  Delegated done;
+  TRY_AS(what, enable_missing(TRY(Cgroup::open(parent_of(job.path()))), done.refused));
+  TRY_AS(what, enable_missing(job, done.refused));
+  done.made = TRY_AS(what, job.create(kDelegatedName));
+  const Cgroup given = TRY_AS(what, job.open_child(kDelegatedName));
+  const uid_t owner = TRY(owner_of(given));
+  if (owner != ::geteuid() && owner != wanted.user)
+    return code_failure(EEXIST, fmt::format("{}: it is user {}'s", what, owner));
+  TRY_AS(what, give_directory(given, wanted.user));
+  // The common ancestor of the steps and of this: without it nobody can move from there to here.
+  // Nobody can move into it either: it has controllers enabled, so it takes no process.
+  TRY_AS(what, give(job, wanted.user, {"cgroup.procs"}));
+  return done;
+}
+
+Result<std::optional<Usage>> take_back(const std::string& job_path,
+                                       std::chrono::milliseconds patience) {
+  Result<Cgroup> given = Cgroup::open(job_path + "/" + kDelegatedName);
+  if (!given && given.error().is(std::errc::no_such_file_or_directory)) {
+    TRY(remove_job_directory(job_path));
+    return std::nullopt;
+  }
+  if (!given) return tl::make_unexpected(std::move(given).error());
+  TRY(given->kill());
+  if (!TRY(given->wait_empty(patience)))
+    return code_failure(
+        ETIMEDOUT, fmt::format("wait for the end of who was killed in cgroup '{}'", given->path()));
+  const Usage usage = usage_of(*given);
+  TRY(given->remove());
+  TRY(remove_job_directory(job_path));
+  return usage;
+}
+
+}  // namespace conode::hook
