@@ -51,7 +51,7 @@ Result<uint32_t> rank_of(const std::string& node, const job::Instance& instance)
 // code.
 Result<int> run_in_part(const Session& session, const config::Config& config,
                         const std::string& node, const std::vector<std::string>& command) {
-  const job::FoundJob job = TRY(running_job(config));
+  const job::FoundJob job = TRY(running_job_here(config));
   const uint32_t rank = TRY(rank_of(node, *job.instance));
   // A local node is a network namespace; a worker's own job is that of its rank already.
   if (rank != job.instance->rank || job.instance->network != job::own_network())

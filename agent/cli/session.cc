@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -82,12 +83,22 @@ Result<std::string> libexec_dir() {
 
 std::string batch_job_name() { return allocation::id_of(allocation::surroundings()); }
 
-Result<job::FoundJob> chosen_job(const config::Config& config) {
-  const std::string base = state_base(config);
-  std::vector<job::FoundJob> jobs = TRY(job::find_jobs(base));
+namespace {
+
+// Empty: whatever there is.
+std::string wanted_job(const config::Config& config) {
   std::string wanted = config.job();
   if (wanted.empty()) wanted = from_environment("CONODE_JOB");
   if (wanted.empty()) wanted = batch_job_name();
+  return wanted;
+}
+
+}  // namespace
+
+Result<job::FoundJob> chosen_job(const config::Config& config) {
+  const std::string base = state_base(config);
+  std::vector<job::FoundJob> jobs = TRY(job::find_jobs(base));
+  const std::string wanted = wanted_job(config);
   // Nodes of a job besides rank 0 are chosen by their whole name only.
   std::erase_if(jobs, [&](const job::FoundJob& job) {
     return job.instance && job.instance->rank > 0 && job.job != wanted;
@@ -112,6 +123,19 @@ Result<job::FoundJob> running_job(const config::Config& config) {
     return failure(fmt::format("use job '{}': its agent is gone", job.job),
                    "'conode sweep' removes what it left, 'conode up' starts another");
   return job;
+}
+
+Result<job::FoundJob> running_job_here(const config::Config& config) {
+  const std::string wanted = wanted_job(config);
+  std::vector<job::FoundJob> jobs = TRY(job::find_jobs(state_base(config)));
+  const bool first_node = std::any_of(jobs.begin(), jobs.end(),
+                                      [&](const job::FoundJob& job) { return job.job == wanted; });
+  std::erase_if(jobs, [&](const job::FoundJob& job) {
+    return !job.alive || !job.instance || job.instance->rank == 0 ||
+           job.job != fmt::format("{}.n{}", wanted, job.instance->rank);
+  });
+  if (!first_node && jobs.size() == 1) return std::move(jobs.front());
+  return running_job(config);
 }
 
 void add_json_flag(CLI::App& verb, Session& session) {

@@ -58,6 +58,8 @@ void tell(std::FILE* stream, const std::string& text);
 
 // As chosen_job, and its agent must live.
 [[nodiscard]] Result<job::FoundJob> running_job(const config::Config& config);
+// Where the first node is another host's, as in a task of srun there: the job's node on this one.
+[[nodiscard]] Result<job::FoundJob> running_job_here(const config::Config& config);
 
 // Adds --json to a verb.
 void add_json_flag(CLI::App& verb, Session& session);

@@ -13,7 +13,7 @@ namespace {
 using google::protobuf::FieldDescriptor;
 
 // Double quotes take every text: nothing in it can look like a number, a tag or a comment.
-std::string quoted(std::string_view text) {
+std::string double_quoted(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -29,10 +29,10 @@ std::string quoted(std::string_view text) {
 
 std::string scalar(const Key& key, std::string_view text) {
   if (key.field->cpp_type() != FieldDescriptor::CPPTYPE_STRING) return std::string(text);
-  if (key.options().kind() != schema::PATH) return quoted(text);
+  if (key.options().kind() != schema::PATH) return double_quoted(text);
   std::string literal;
   for (const char c : text) literal += c == '$' ? std::string("$$") : std::string(1, c);
-  return quoted(literal);
+  return double_quoted(literal);
 }
 
 std::string line(const Key& key, const LoadResult& loaded) {

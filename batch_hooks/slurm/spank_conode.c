@@ -2,6 +2,10 @@
 // A SPANK plugin for Slurm before 24.05, whose Prolog runs outside of the job: when a task has its
 // cgroup and its program has not begun, it calls conode-hook as root, with an argument vector and
 // an empty environment. Whatever goes wrong, the task runs.
+// Before Slurm's header, which needs it.
+#include <stdint.h>
+#include <sys/types.h>
+
 #include <slurm/spank.h>
 #include <spawn.h>
 #include <stdio.h>
