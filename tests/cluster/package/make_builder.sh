@@ -10,7 +10,7 @@ readonly directory=$1 suite=$2 source=$3 list=$4
 declare -A renamed=([libboost1.81-dev]=libboost1.83-dev
   [libboost-filesystem1.81-dev]=libboost-filesystem1.83-dev)
 
-packages=dpkg-dev,file
+packages=dpkg-dev,file,libslurm-dev # the latter for the SPANK plugin
 while read -r name; do
   packages+=,${renamed[$name]:-$name}
 done < <(awk '/^# / {wanted = $2 == "Build" || $2 == "Libraries"} !/^#/ && NF && wanted {print $1}' "$list")
@@ -19,4 +19,4 @@ mmdebstrap --quiet --mode=root --variant=minbase --format=directory --include="$
   --aptopt='APT::Install-Recommends "false"' --aptopt='APT::Sandbox::User "root"' \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$directory" "$source"
-mkdir -p "$directory"/{src,build,ccache}
+mkdir -p "$directory"/{src,build,ccache,containerd_api}

@@ -32,7 +32,7 @@ write_inventory() {
     echo '  vars:'
     echo "    ansible_ssh_common_args: $(ssh_options | paste -sd' ')"
     echo "    munge_key_file: $machines/munge.key"
-    echo "    conode_package: $package"
+    echo "    conode_package: '$package'"
   } > "$machines/inventory/hosts.yml"
   if [ ! -e "$machines/munge.key" ]; then
     (umask 077 && head -c 128 /dev/urandom > "$machines/munge.key")

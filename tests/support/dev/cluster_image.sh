@@ -55,9 +55,18 @@ make_image() {
   say "made the image in $((SECONDS - started)) s"
 }
 
+# The directory of containerd's API definitions, which conode's own build takes from the pinned Go module.
+containerd_api() {
+  local copy=$cluster_cache/containerd_api
+  mkdir -p "$copy"
+  cp "$top"/agent/proto/containerd/go.{mod,sum} "$copy"
+  (cd "$copy" && GOTOOLCHAIN=local GOFLAGS=-mod=mod GOWORK=off \
+    go mod download -json github.com/containerd/containerd/api | jq -r .Dir)
+}
+
 # The .deb for the image's Debian, compiled natively in a tree of that Debian.
 make_package() {
-  local builder started=$SECONDS files
+  local builder api files started=$SECONDS
   builder=$cluster_cache/builder-$(hash_of "$cluster_suite" -- "$support/packages.txt" \
     "$cluster_recipe/package/make_builder.sh")
   mapfile -t files < <(cd "$top" && git ls-files --cached --others --exclude-standard -- \
@@ -75,10 +84,11 @@ make_package() {
     mv "$builder.partial" "$builder"
     keep_newest 'builder-*[0-9a-f]'
   fi
+  api=$(containerd_api) || fail "containerd's API definitions cannot be fetched" "see go's message above"
   say "compiling conode for Debian '$cluster_suite' (log: $cluster_cache/compile.log)"
   mkdir -p "$cluster_cache/ccache" "$(dirname "$package")"
   nice unshare --mount --propagation private "$cluster_recipe/package/compile.sh" "$builder" "$top" \
-    "$cluster_cache/ccache" "$package" > "$cluster_cache/compile.log" 2>&1 || {
+    "$api" "$cluster_cache/ccache" "$package" > "$cluster_cache/compile.log" 2>&1 || {
     rmdir "$(dirname "$package")"
     grep -E -A 5 'error|FAILED' "$cluster_cache/compile.log" | head -n 40 >&2
     fail "conode could not be packaged for Debian '$cluster_suite'" "see $cluster_cache/compile.log"
