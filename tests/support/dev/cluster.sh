@@ -56,7 +56,7 @@ cluster_setup() {
   install_packages "${missing[@]}"
   mkdir -p "$cluster_cache"
   make_key
-  make_ansible
+  make_ansible || fail "there is no Ansible" "see pip's message above"
   make_image
   make_package
   if [ ! -x "$build/dev/bin/conode" ]; then build_preset dev; fi

@@ -110,14 +110,16 @@ make_bundle_disk() {
   keep_newest '*.squashfs'
 }
 
-# Debian 12's Ansible is too old for the image's Python.
+# Debian 12's Ansible is too old for the image's Python. Also of `./dev lint`.
 make_ansible() {
-  if [ -x "$ansible/ansible-lint" ]; then return; fi
+  if [ -x "$ansible/yamllint" ]; then return; fi
   say "installing Ansible into $cluster_cache/ansible"
   rm -rf "$cluster_cache/ansible"
+  mkdir -p "$cluster_cache"
   /usr/bin/python3 -m venv "$cluster_cache/ansible"
-  "$ansible/pip" install --quiet "${ansible_packages[@]}" >&2 || {
+  if ! "$ansible/pip" install --quiet "${ansible_packages[@]}" >&2; then
     rm -rf "$cluster_cache/ansible"
-    fail "pip could not install Ansible" "see its message above"
-  }
+    echo "pip could not install ${ansible_packages[*]}: see its message above" >&2
+    return 1
+  fi
 }
