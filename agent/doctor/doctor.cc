@@ -17,7 +17,8 @@ const char* to_string(Verdict verdict) {
 
 std::vector<Finding> examine(const Environment& environment) {
   std::vector<Finding> all;
-  for (const auto part : {&examine_user, &examine_limits, &examine_kernel, &examine_node})
+  for (const auto part :
+       {&examine_allocation, &examine_user, &examine_limits, &examine_kernel, &examine_node})
     for (Finding& finding : part(environment)) all.push_back(std::move(finding));
   return all;
 }

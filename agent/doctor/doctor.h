@@ -32,6 +32,7 @@ struct Environment {
 [[nodiscard]] std::vector<Finding> examine(const Environment& environment);
 
 // The parts of examine(); each looks at one group of things.
+[[nodiscard]] std::vector<Finding> examine_allocation(const Environment& environment);
 [[nodiscard]] std::vector<Finding> examine_user(const Environment& environment);
 [[nodiscard]] std::vector<Finding> examine_limits(const Environment& environment);
 [[nodiscard]] std::vector<Finding> examine_kernel(const Environment& environment);

@@ -129,7 +129,7 @@ YAML
 
 @test "doctor looks at everything and gives a line for each" {
   run "$CONODE" doctor
-  for check in 'user namespaces' 'subordinate ids' newuidmap 'cgroup delegation' /dev/net/tun inotify \
+  for check in 'batch job' 'cores and memory' fabric 'user namespaces' 'subordinate ids' newuidmap 'cgroup delegation' /dev/net/tun inotify \
     'state directory' bundle rp_filter 'nested container' pids.max veth nft 'loopback port'; do
     assert_output --partial "$check"
   done

@@ -139,3 +139,13 @@ SH
   assert_failure 125
   assert_output --partial "start agents by 'flux': this is no job of that batch system"
 }
+
+@test "doctor says what the batch system gave, and what it would not start in" {
+  flux_instance
+  run "$CONODE" doctor
+  assert_output --regexp "ok +batch job +Flux f2hXSv1, 2 nodes: $host other, (59|60) min left"
+  assert_output --regexp "degraded +VXLAN of the job +none: pods of different nodes use the relay"
+  FLUX_JOB_ID=fA FLUX_JOB_SIZE=2 run "$CONODE" doctor
+  assert_failure 1
+  assert_output --regexp 'missing +batch job +use Flux job fA: it has 2 tasks'
+}

@@ -114,3 +114,22 @@ submit() { # OPTION... -- LINE...
   assert_output --partial 'use 3 nodes: job'
   assert_nothing_left
 }
+
+@test "a step of salloc's is a place to start from" {
+  run salloc --nodes=2 --quiet srun --overlap --nodes=1 --ntasks=1 --quiet \
+    "$CONODE" exec --k8s-cores 1 -- sh -c '"$0" kubectl get nodes -o name' "$CONODE"
+  assert_success
+  assert_line node/n1
+  assert_nothing_left
+}
+
+@test "hooks that fail keep no job from running, and no node from the next one" {
+  run submit --nodes=1 --wait -- 'echo ran'
+  assert_success
+  run cat "$SLURM_DIR/prolog.out"
+  assert_output --partial 'conode-hook: delegate for job'
+  assert_output --partial 'find the cgroup of job'
+  eventually grep -q 'conode-hook' "$SLURM_DIR/epilog.out"
+  run sinfo --noheader --states=drain,draining,down --format=%D
+  refute_output --regexp '[1-9]'
+}

@@ -31,6 +31,9 @@ SlurmdSpoolDir=$directory/spool/%n
 SlurmctldPidFile=$directory/slurmctld.pid
 SlurmdPidFile=$directory/slurmd-%n.pid
 KillWait=10
+Prolog=$directory/prolog
+Epilog=$directory/epilog
+SchedulerParameters=batch_sched_delay=0
 NodeName=s[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))] CPUs=$(nproc) RealMemory=1000
 PartitionName=all Nodes=ALL Default=YES State=UP
 CONF
@@ -42,9 +45,21 @@ start_daemon() {
   echo $! >> "$directory/pids"
 }
 
+# conode's hooks, called as root's would be: here slurmd is no root, so that nothing of theirs succeeds.
+write_hooks() {
+  local prefix script
+  prefix=$(dirname "$(dirname "$(readlink -f "${CONODE:-conode}")")")
+  for script in prolog epilog; do
+    printf '#!/bin/sh\nCONODE_HOOK=%s exec %s >> %s 2>&1\n' "$prefix/libexec/conode/conode-hook" \
+      "$prefix/share/conode/hooks/slurm/$script" "$directory/$script.out" > "$directory/$script"
+    chmod 755 "$directory/$script"
+  done
+}
+
 start() {
   export SLURM_CONF=$directory/slurm.conf
   mkdir -p "$directory/state" "$directory/spool"
+  write_hooks
   write_conf > "$SLURM_CONF"
   (umask 077 && head -c 128 /dev/urandom > "$directory/munge.key")
   start_daemon munged munged --foreground --force --key-file="$directory/munge.key" \
