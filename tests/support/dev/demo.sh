@@ -43,6 +43,7 @@ verb_shell() {
 
 verb_clean() {
   local path
+  if [ -e "$machines" ]; then cluster_down; fi
   for path in "$build" "$stage"; do
     if [ -e "$path" ]; then
       say "removing $path"

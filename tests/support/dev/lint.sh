@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 # `./dev lint`: each check is a function that prints what is wrong and returns 1.
 
-readonly lint_checks=(format tidy headers includes licence shell spelling)
+readonly lint_checks=(format tidy headers includes licence shell spelling ansible)
 readonly slow_lint_checks=(analyzer) # run when they are named
-readonly lint_folders=(agent batch_hooks cgroup netplug tests)
+readonly lint_folders=(agent ansible batch_hooks cgroup lima netplug tests)
 
 # Only these folders may include what the pattern names (design: one wrapper for each library).
 readonly include_rules=(
@@ -66,7 +66,7 @@ lint_licence() {
       echo "$file: its first lines have no 'SPDX-License-Identifier: Apache-2.0'"
       code=1
     fi
-  done < <(sources cc h c go py sh bats bash cmake proto && scripts '^#!' &&
+  done < <(sources cc h c go py sh bats bash cmake proto yml && scripts '^#!' &&
     find "${lint_folders[@]}" -name CMakeLists.txt)
   return $code
 }
@@ -79,6 +79,13 @@ lint_shell() {
 lint_spelling() {
   codespell --skip='./build,./.git,*.sum,*.svg,*.xml,LICENSE' \
     --ignore-words="$support/lint/spelling_exceptions.txt" .
+}
+
+# The roles, and all else that is YAML of ours.
+lint_ansible() {
+  make_ansible || return 1
+  (cd ansible && LC_ALL=C.UTF-8 PATH=$ansible:$PATH ansible-lint --nocolor --offline --quiet) &&
+    "$ansible/yamllint" --strict --config-file ansible/.yamllint ansible lima tests/cluster
 }
 
 verb_lint() {

@@ -4,8 +4,9 @@
 
 readonly go_toolchain=go1.26.8 # fetched where there is no Go that is new enough
 
+# missing_packages [LIST]
 missing_packages() {
-  comm -23 <(sed -E 's/[[:space:]]*#.*//; /^$/d' "$support/packages.txt" | sort -u) \
+  comm -23 <(sed -E 's/[[:space:]]*#.*//; /^$/d' "${1:-$support/packages.txt}" | sort -u) \
     <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u)
 }
 
