@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 # `./dev lint`: each check is a function that prints what is wrong and returns 1.
 
-readonly lint_checks=(format tidy headers includes licence shell spelling ansible)
-readonly slow_lint_checks=(analyzer) # run when they are named
+readonly lint_checks=(format tidy headers includes licence shell spelling)
+readonly slow_lint_checks=(analyzer ansible) # run when they are named; ansible: by programs from PyPI
 readonly lint_folders=(agent ansible batch_hooks cgroup lima netplug tests)
 
 # Only these folders may include what the pattern names (design: one wrapper for each library).
