@@ -57,6 +57,7 @@ class Hook : public testing::Test {
   static void SetUpTestSuite() {
     const Result<void> root = become_root_of_hosts();
     ASSERT_TRUE(root) << root.error().message();
+    ::umask(022);  // as a batch system's daemon: all may pass through its directories
   }
   void SetUp() override {
     const char* directory = std::getenv("CONODE_TEST_CGROUP");

@@ -130,7 +130,7 @@ TEST_F(Vxlan, GoesToTheLatestNamespace) {
   const UserNetns former = std::move(users_.at(0));
   users_.erase(0);
   ASSERT_NO_FATAL_FAILURE(join(0, 2));
-  EXPECT_TRUE(reaches(0, 1));
+  EXPECT_TRUE(becomes_true([&] { return reaches(0, 1); }));
   Socket socket = Socket::open(former.netns()).value();
   EXPECT_FALSE(find_link(socket, kVxlanLink).value().has_value());
   down();
