@@ -7,10 +7,12 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <memory>
 
 #include "agent/base/file.h"
 #include "agent/base/process.h"
 #include "batch_hooks/hook/job_cgroup.h"
+#include "batch_hooks/hook/job_user.h"
 #include "batch_hooks/hook/record.h"
 #include "batch_hooks/hook/sweep_as_user.h"
 #include "batch_hooks/hook/verbs.h"
@@ -22,6 +24,7 @@ namespace {
 
 using std::chrono::milliseconds;
 constexpr milliseconds kPatience{5000};
+constexpr unsigned kLongest = 30;  // seconds
 
 struct Arguments {
   std::string job;
@@ -30,6 +33,7 @@ struct Arguments {
   pid_t pid = 0;
   std::vector<std::string> names;  // of the job's cgroup, besides Slurm's own
   std::string directory = kHookDirectory;
+  unsigned longest = kLongest;
   bool dry_run = false;
 };
 
@@ -48,7 +52,7 @@ std::vector<std::string> names_of(const Arguments& given) {
 Result<void> check(const Arguments& given) {
   if (!is_job_id(given.job)) return failure("--job: that is no job id");
   for (const std::string& name : given.names)
-    if (!is_job_id(name)) return failure("--cgroup-name: that is no name of a job's cgroup");
+    if (!is_sluid(name)) return failure("--cgroup-name: that is no SLUID of Slurm's");
   return {};
 }
 
@@ -62,7 +66,8 @@ Result<CgroupHierarchy> hierarchy() {
 
 Result<void> run_delegate(const Arguments& given) {
   TRY(check(given));
-  if (given.user == 0 || given.group == 0) return failure("--uid, --gid: root needs no delegation");
+  TRY(check_job_user(given.user, given.group));
+  ::alarm(given.longest);
   const std::string what = fmt::format("delegate for job '{}'", given.job);
   const JobCgroup job = TRY_AS(what, find_job_cgroup(TRY(hierarchy()), given.pid, names_of(given)));
   const Delegate wanted{job, given.user};
@@ -92,12 +97,12 @@ std::string text_of(const Usage& usage) {
   return text;
 }
 
-Result<void> end_cgroup(const HookDirectory& hooks, const std::string& job,
-                        const std::string& path) {
+// Without the lock: while those who were killed are waited for, other jobs' hooks go on.
+Result<void> end_cgroup(const std::string& job, const std::string& path, milliseconds patience) {
   const std::optional<Usage> usage =
-      TRY_AS(fmt::format("clean up after job '{}'", job), take_back(path, kPatience));
+      TRY_AS(fmt::format("clean up after job '{}'", job), take_back(path, patience));
   if (usage) say(LOG_INFO, fmt::format("job {}: conode used {}", job, text_of(*usage)));
-  return remove_record(hooks, job);
+  return {};
 }
 
 // By the record, and where that is gone by where we are: an Epilog in the job's own cgroup.
@@ -109,49 +114,91 @@ std::string cgroup_of_job(const Arguments& given, const std::optional<Record>& r
   return job ? job->path : std::string();
 }
 
-// Of jobs whose directory the batch system has removed, or emptied and forgotten.
-void end_stale(const HookDirectory& hooks, const std::string& but) {
+// Of jobs whose directory the batch system has removed, or emptied and forgotten. With the lock, so
+// that no `delegate` is at work on them; nobody is in them, so there is nobody to wait for. Their
+// names: what else they have goes when the lock is free.
+std::vector<std::string> end_stale(const HookDirectory& hooks, const std::string& but) {
+  std::vector<std::string> ended;
   const Result<std::vector<Record>> records = all_records(hooks);
   for (const Record& record : records ? *records : std::vector<Record>{}) {
     if (record.job == but) continue;
     const Result<Cgroup> job = Cgroup::open(record.cgroup);
     if (job && job->populated().value_or(true)) continue;
-    note(end_cgroup(hooks, record.job, record.cgroup));
+    const Result<void> gone = end_cgroup(record.job, record.cgroup, milliseconds::zero());
+    note(gone);
+    if (!gone) continue;
+    note(remove_record(hooks, record.job));
+    ended.push_back(record.job);
   }
+  return ended;
+}
+
+Result<std::vector<std::string>> forget(const Arguments& given, bool ended) {
+  const HookDirectory hooks = TRY(HookDirectory::open(given.directory));
+  if (ended) TRY(remove_record(hooks, given.job));
+  return end_stale(hooks, given.job);
+}
+
+std::optional<Record> record_of(const Arguments& given) {
+  if (!exists(given.directory)) return std::nullopt;
+  const Result<HookDirectory> hooks = HookDirectory::open(given.directory);
+  if (!hooks) return note(tl::make_unexpected(hooks.error())), std::nullopt;
+  Result<std::optional<Record>> read = read_record(*hooks, given.job);
+  if (!read) return note(tl::make_unexpected(read.error())), std::nullopt;
+  return std::move(*read);
+}
+
+void remove_vxlan_of(const Arguments& given, const std::string& job) {
+  if (const Result<VxlanOutcome> gone = remove_vxlan(given.directory, job); !gone)
+    say(LOG_ERR, gone.error().message());
+}
+
+void sweep(const std::string& conode, const std::string& job, uid_t user, gid_t group) {
+  const Result<SweepOutcome> swept = sweep_as_user(conode, job, user, group, kPatience);
+  if (!swept) say(LOG_ERR, swept.error().message());
+  if (swept && !swept->said.empty()) say(LOG_INFO, swept->said);
+}
+
+struct CleanUp {
+  std::string cgroup;  // empty: not known
+  uid_t user = 0;      // 0: not known
+  gid_t group = 0;
+  std::string conode;  // the program beside this one
+};
+
+Result<CleanUp> plan_of(const Arguments& given) {
+  const std::optional<Record> record = record_of(given);
+  const std::string program = TRY(own_program());
+  return CleanUp{.cgroup = cgroup_of_job(given, record),
+                 .user = record ? record->user : given.user,
+                 .group = record ? record->group : given.group,
+                 .conode = program.substr(0, program.rfind("/libexec/")) + "/bin/conode"};
+}
+
+void print(const Arguments& given, const CleanUp& plan) {
+  if (!plan.cgroup.empty())
+    std::printf("kill who is in %s/%s, remove it, and %s if it is empty\n", plan.cgroup.c_str(),
+                kDelegatedName, plan.cgroup.c_str());
+  std::printf("remove what is in %s/%s, with its VXLAN\n", given.directory.c_str(),
+              given.job.c_str());
+  if (plan.user != 0)
+    std::printf("as user %u: %s sweep --job=%s\n", plan.user, plan.conode.c_str(),
+                given.job.c_str());
 }
 
 Result<void> run_cleanup(const Arguments& given) {
-  TRY(check(given));
-  std::optional<Record> record;
-  if (exists(given.directory)) {
-    const HookDirectory hooks = TRY(HookDirectory::open(given.directory));
-    Result<std::optional<Record>> read = read_record(hooks, given.job);
-    if (read) record = std::move(*read);
-    if (!read) say(LOG_ERR, read.error().message());
-  }
-  const std::string path = cgroup_of_job(given, record);
-  const uid_t user = record ? record->user : given.user;
-  const gid_t group = record ? record->group : given.group;
-  const std::string program = TRY(own_program());
-  const std::string conode = program.substr(0, program.rfind("/libexec/")) + "/bin/conode";
-  if (given.dry_run) {
-    if (!path.empty())
-      std::printf("kill who is in %s/%s, remove it, and %s if it is empty\n", path.c_str(),
-                  kDelegatedName, path.c_str());
-    std::printf("remove what is in %s/%s, with its VXLAN\n", given.directory.c_str(),
-                given.job.c_str());
-    if (user != 0)
-      std::printf("as user %u: %s sweep --job=%s\n", user, conode.c_str(), given.job.c_str());
-    return {};
-  }
-  {
-    const HookDirectory hooks = TRY(HookDirectory::open(given.directory));
-    if (!path.empty()) note(end_cgroup(hooks, given.job, path));
-    end_stale(hooks, given.job);
-  }
-  if (const Result<VxlanOutcome> gone = remove_vxlan(given.directory, given.job); !gone)
-    say(LOG_ERR, gone.error().message());
-  if (user != 0 && exists(conode)) note(sweep_as_user(conode, given.job, user, group, kPatience));
+  ::alarm(given.longest);
+  const CleanUp plan = TRY(plan_of(given));
+  if (given.dry_run) return print(given, plan), Result<void>();
+  const Result<void> gone =
+      plan.cgroup.empty() ? Result<void>() : end_cgroup(given.job, plan.cgroup, kPatience);
+  note(gone);
+  const Result<std::vector<std::string>> stale = forget(given, gone && !plan.cgroup.empty());
+  if (!stale) note(tl::make_unexpected(stale.error()));
+  remove_vxlan_of(given, given.job);
+  for (const std::string& job : stale ? *stale : std::vector<std::string>{})
+    remove_vxlan_of(given, job);
+  if (plan.user != 0 && exists(plan.conode)) sweep(plan.conode, given.job, plan.user, plan.group);
   return {};
 }
 
@@ -167,8 +214,11 @@ void add_common(CLI::App& app, Arguments& given) {
   app.add_option("--job", given.job, "the batch system's id of the job")->required();
   app.add_option("--pid", given.pid, "a process of the job; by default the caller");
   app.add_option("--cgroup-name", given.names,
-                 "another name of the job's cgroup than job_ID: Slurm's SLUID (26.05 and later)");
+                 "the job's SLUID: the name of its cgroup where that is not job_ID (Slurm 26.05)");
   app.add_option("--run-dir", given.directory, "where hooks keep what belongs to jobs")
+      ->capture_default_str();
+  app.add_option("--time-limit", given.longest, "seconds, then this program ends")
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_flag("--dry-run", given.dry_run, "say what would be done");
 }

@@ -90,16 +90,28 @@ Result<void> remove_job_directory(const std::string& path) {
 
 }  // namespace
 
+bool is_sluid(std::string_view name) {
+  constexpr size_t kShortest = 8;
+  return name.size() >= kShortest && name.size() <= 2 * kShortest && name.front() == 's' &&
+         name.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", 1) ==
+             std::string_view::npos;
+}
+
+std::optional<std::string> job_directory(const std::string& cgroup,
+                                         const std::vector<std::string>& names) {
+  if (!cgroup.starts_with('/')) return std::nullopt;
+  for (std::string path = cgroup; path.size() > 1; path = parent_of(path))
+    if (std::find(names.begin(), names.end(), path.substr(path.rfind('/') + 1)) != names.end())
+      return path;
+  return std::nullopt;
+}
+
 Result<JobCgroup> find_job_cgroup(const CgroupHierarchy& hierarchy, pid_t pid,
                                   const std::vector<std::string>& names, const std::string& proc) {
   const std::string own = TRY(cgroup_of(pid, proc)).value_or("");
-  for (std::string path = own; path.size() > 1; path = parent_of(path)) {
-    const std::string name = path.substr(path.rfind('/') + 1);
-    if (std::find(names.begin(), names.end(), name) == names.end()) continue;
-    const std::optional<std::string> directory = hierarchy.directory(path);
-    if (!directory) break;
-    return JobCgroup{*directory, name};
-  }
+  const std::optional<std::string> job = job_directory(own, names);
+  const std::optional<std::string> directory = job ? hierarchy.directory(*job) : std::nullopt;
+  if (directory) return JobCgroup{*directory, job->substr(job->rfind('/') + 1)};
   return failure(fmt::format("find the cgroup of job '{}': process {} is in '{}'", names.front(),
                              pid == 0 ? ::getpid() : pid, own),
                  "call it from the job: Slurm's Prolog needs PrologFlags=RunInJob (24.05 and "
@@ -115,7 +127,8 @@ std::string describe(const Delegate& wanted) {
         "enable cpuset cpu memory pids io in {}/cgroup.subtree_control, where they "
         "are and missing\n",
         path);
-  text += fmt::format("make {}/{}\n", job, kDelegatedName);
+  text += fmt::format("make {}/{}, at most {} levels and {} directories of it\n", job,
+                      kDelegatedName, kMaxDepth, kMaxDescendants);
   text += fmt::format("give {}/cgroup.procs to user {}\n", job, wanted.user);
   text += fmt::format("give {}/{} to user {}, and in it:", job, kDelegatedName, wanted.user);
   for (const std::string& file : files_to_delegate()) text += " " + file;
@@ -135,6 +148,8 @@ Result<Delegated> delegate(const Delegate& wanted) {
   const uid_t owner = TRY(owner_of(given));
   if (owner != ::geteuid() && owner != wanted.user)
     return code_failure(EEXIST, fmt::format("{}: it is user {}'s", what, owner));
+  TRY_AS(what, given.write("cgroup.max.depth", kMaxDepth));
+  TRY_AS(what, given.write("cgroup.max.descendants", kMaxDescendants));
   TRY_AS(what, give_directory(given, wanted.user));
   // The common ancestor of the steps and of this: without it nobody can move from there to here.
   // Nobody can move into it either: it has controllers enabled, so it takes no process.

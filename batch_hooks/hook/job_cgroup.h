@@ -8,6 +8,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/base/result.h"
@@ -16,10 +17,24 @@
 
 namespace conode::hook {
 
+// The form of Slurm's SLUID ("sEKNKTV3WPV500"), which names a job's cgroup from 26.05 on. Nothing
+// else in the tree is called like that: no slice, scope, service or "system".
+[[nodiscard]] bool is_sluid(std::string_view name);
+
+// The uppermost limits of a delegated directory, root's to set: its user must not be able to make
+// clean-up long. A node's pods take about five for each.
+inline constexpr const char* kMaxDepth = "32";
+inline constexpr const char* kMaxDescendants = "16384";
+
 struct JobCgroup {
   std::string path;  // absolute
   std::string name;  // its last component, by which it was found
 };
+
+// The nearest directory at or above `cgroup` ("/a/b", as /proc/<pid>/cgroup has it) whose name is
+// one of the `names`.
+[[nodiscard]] std::optional<std::string> job_directory(const std::string& cgroup,
+                                                       const std::vector<std::string>& names);
 
 // Looks upwards from the cgroup of `pid` (0: the caller) for a directory with one of the `names`
 // ("job_17", Slurm's SLUID). Fails where there is none, so that nothing but a job's own directory

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -15,9 +15,6 @@
 
 namespace conode::hook {
 namespace {
-
-constexpr std::array<void (*)(CLI::App&, Run&), 4> kVerbs{add_delegate, add_cleanup, add_install,
-                                                          add_vxlan};
 
 int report(const Error& error) {
   (void)std::fprintf(stderr, "conode-hook: %s\n", error.message().c_str());
@@ -30,7 +27,12 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Run chosen;
   for (const auto add : kVerbs) add(app, chosen);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    constexpr int kUsage = 2;
+    return app.exit(e) == 0 ? 0 : kUsage;
+  }
   const Result<void> done = chosen();
   return done ? 0 : report(done.error());
 }
@@ -43,13 +45,24 @@ bool has_standard_descriptors() {
   return fd >= 0 && ::close(fd) == 0;
 }
 
+// Nor must what they ignore or block: a reader who goes must not end a clean-up, children are
+// waited for, and the alarm that bounds a hook's time comes.
+bool has_ordinary_signals() {
+  sigset_t ours;
+  ::sigemptyset(&ours);
+  ::sigaddset(&ours, SIGCHLD);
+  ::sigaddset(&ours, SIGALRM);
+  return ::signal(SIGPIPE, SIG_IGN) != SIG_ERR && ::signal(SIGCHLD, SIG_DFL) != SIG_ERR &&
+         ::signal(SIGALRM, SIG_DFL) != SIG_ERR && ::sigprocmask(SIG_UNBLOCK, &ours, nullptr) == 0;
+}
+
 }  // namespace
 }  // namespace conode::hook
 
 int main(int argc, char** argv) {
   if (::clearenv() != 0 || ::setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1) != 0) return 70;
   ::umask(022);
-  if (!conode::hook::has_standard_descriptors()) return 70;
+  if (!conode::hook::has_standard_descriptors() || !conode::hook::has_ordinary_signals()) return 70;
   try {
     return conode::hook::run(argc, argv);
   } catch (const std::exception& e) {

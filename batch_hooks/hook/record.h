@@ -21,6 +21,12 @@ struct Record {
   gid_t group = 0;
 };
 
+// From the file's text. Fails unless it is two numbers and a path that is absolute, has no "..",
+// and ends in a name that a job's directory can have.
+[[nodiscard]] Result<Record> parse_record(const std::string& job, const std::string& text);
+
+[[nodiscard]] std::string record_text(const Record& record);
+
 [[nodiscard]] Result<void> write_record(const HookDirectory& hooks, const Record& record);
 [[nodiscard]] Result<std::optional<Record>> read_record(const HookDirectory& hooks,
                                                         const std::string& job);

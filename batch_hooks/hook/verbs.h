@@ -2,8 +2,8 @@
 // The verbs of conode-hook: each adds its subcommands and options to the parser, and runs after it.
 #pragma once
 
+#include <array>
 #include <functional>
-#include <memory>
 
 #include "agent/base/result.h"
 
@@ -27,5 +27,8 @@ void add_install(CLI::App& app, Run& run);
 
 // conode-hook vxlan up|down
 void add_vxlan(CLI::App& app, Run& run);
+
+inline constexpr std::array<void (*)(CLI::App&, Run&), 4> kVerbs{add_delegate, add_cleanup,
+                                                                 add_install, add_vxlan};
 
 }  // namespace conode::hook

@@ -2,15 +2,15 @@
 // A SPANK plugin for Slurm before 24.05, whose Prolog runs outside of the job: when a task has its
 // cgroup and its program has not begun, it calls conode-hook as root, with an argument vector and
 // an empty environment. Whatever goes wrong, the task runs.
-// Before Slurm's header, which needs it.
-#include <stdint.h>
-#include <sys/types.h>
-
-#include <slurm/spank.h>
+#include <errno.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+// After the others: before Slurm 23.02 it needs their types, and does not include them.
+#include <slurm/spank.h>
 
 SPANK_PLUGIN(conode, 1)
 
@@ -24,7 +24,10 @@ static void call_hook(char* const argv[]) {
     slurm_error("conode: cannot start %s", CONODE_HOOK);
     return;
   }
-  if (waitpid(child, &status, 0) != child || status != 0)
+  pid_t ended = 0;
+  do ended = waitpid(child, &status, 0);
+  while (ended < 0 && errno == EINTR);
+  if (ended != child || status != 0)
     slurm_error("conode: %s %s ended with status %d", CONODE_HOOK, argv[1], status);
 }
 
@@ -35,6 +38,9 @@ int slurm_spank_task_post_fork(spank_t spank, int argc, char** argv) {
   uid_t user = 0;
   gid_t group = 0;
   pid_t task = 0;
+  int place = 0;  // of the task on this node: one call for each step is enough
+  if (spank_get_item(spank, S_TASK_ID, &place) == ESPANK_SUCCESS && place > 0)
+    return ESPANK_SUCCESS;
   if (spank_get_item(spank, S_JOB_ID, &job) != ESPANK_SUCCESS ||
       spank_get_item(spank, S_JOB_UID, &user) != ESPANK_SUCCESS ||
       spank_get_item(spank, S_JOB_GID, &group) != ESPANK_SUCCESS ||

@@ -15,8 +15,10 @@
 #include "agent/base/pipe.h"
 #include "agent/base/temp_dir.h"
 #include "batch_hooks/hook/record.h"
+#include "batch_hooks/hook/sweep_as_user.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/delegation.h"
+#include "cgroup/hierarchy.h"
 #include "tests/support/vxlan_world.h"
 
 namespace conode::test {
@@ -63,7 +65,9 @@ class Hook : public testing::Test {
     const char* directory = std::getenv("CONODE_TEST_CGROUP");
     if (directory == nullptr || *directory == '\0')
       GTEST_SKIP() << "CONODE_TEST_CGROUP names no delegated cgroup v2 directory";
-    scope_ = fmt::format("{}/n1_slurmstepd.scope", directory);
+    scope_ = directory;
+    if (scope_.ends_with('/')) scope_.pop_back();  // the root's
+    scope_ += "/n1_slurmstepd.scope";
     for (const char* job : {"job_17", "job_18"})
       ASSERT_TRUE(make_dirs(fmt::format("{}/{}/step_0/user/task_0", scope_, job), 0755));
     runs_.emplace(TempDir::create_in("/run", "hooks").value());
@@ -258,6 +262,118 @@ TEST_F(Hook, ADamagedRecordIsNoReasonToFail) {
   const Result<std::string> said = cleanup();
   ASSERT_TRUE(said) << said.error().message();
   EXPECT_THAT(*said, HasSubstr("read the record of job '17'"));
+}
+
+TEST_F(Hook, UsersOfTheSystemAndNobodyGetNothing) {
+  const Task running(task(), kJobUser);
+  for (const uid_t user : {uid_t{4}, uid_t{65534}, ~uid_t{0}})
+    EXPECT_FALSE(delegate(running.pid(), "17", user)) << user;
+  EXPECT_FALSE(exists(given()));
+}
+
+// It is the batch system's, too: but the hook would take any name for a job's.
+TEST_F(Hook, NoNameOfTheTreeIsTakenForAJob) {
+  const Task running(task(), kJobUser);
+  for (const char* name : {"n1_slurmstepd.scope", "step_0", "user", "slurmd.service"})
+    EXPECT_FALSE(hook({"delegate", "--job", "1", "--uid", "1000", "--gid", "1000", "--pid",
+                       std::to_string(running.pid()), "--cgroup-name", name}))
+        << name;
+  EXPECT_EQ(owner(scope_ + "/cgroup.procs"), 0U);
+}
+
+TEST_F(Hook, TheUserCannotMakeCleanUpLong) {
+  const Task running(task(), kJobUser);
+  ASSERT_TRUE(delegate(running.pid()));
+  for (const char* file : {"/cgroup.max.depth", "/cgroup.max.descendants"})
+    EXPECT_EQ(owner(given() + file), 0U) << file;
+  const std::string top = given();
+  const Result<std::string> made = run_as(kJobUser, [&]() -> Result<std::string> {
+    std::string path = top;
+    for (int depth = 0; depth < 1000; ++depth) {
+      path += "/d";
+      if (!make_dir(path)) return std::to_string(depth);
+    }
+    return failure("1000 levels");
+  });
+  ASSERT_TRUE(made) << made.error().message();
+  EXPECT_EQ(*made, "32");
+  ASSERT_TRUE(cleanup());
+  EXPECT_FALSE(exists(given()));
+}
+
+// Slurm's slurmd, for one, reads what hooks print from a pipe, and may go.
+TEST_F(Hook, CleansUpWhenNobodyListens) {
+  const Task running(task(), kJobUser);
+  ASSERT_TRUE(delegate(running.pid()));
+  Pipe pipe = make_pipe().value();
+  pipe.out.reset();
+  Result<Process> hook =
+      Process::spawn({.argv = {CONODE_HOOK, "cleanup", "--job", "17", "--run-dir", run_dir()},
+                      .fds = {{1, pipe.in.get()}, {2, pipe.in.get()}}});
+  ASSERT_TRUE(hook);
+  EXPECT_EQ(shell_exit_code(hook->wait().value()), 0);
+  EXPECT_FALSE(exists(given()));
+}
+
+TEST_F(Hook, DoesNotWaitForEverForAnotherHook) {
+  const Task running(task(), kJobUser);
+  {
+    const Result<HookDirectory> busy = HookDirectory::open(run_dir());
+    ASSERT_TRUE(busy);
+    EXPECT_FALSE(hook({"cleanup", "--job", "17", "--time-limit", "1"}));
+    EXPECT_FALSE(hook({"delegate", "--job", "17", "--uid", "1000", "--gid", "1000", "--pid",
+                       std::to_string(running.pid()), "--time-limit", "1"}));
+  }
+  EXPECT_TRUE(delegate(running.pid()));
+}
+
+// What runs as the user is his: it may stay, and hold what it has got.
+class Sweep : public Hook {
+ protected:
+  // Runs in place of `conode`.
+  Result<hook::SweepOutcome> sweep(const std::string& script, uid_t user = kJobUser) {
+    const std::string program = programs_->path() + "/conode";
+    EXPECT_TRUE(replace_file(program, "#!/bin/sh\n" + script, 0755));
+    EXPECT_EQ(::chmod(programs_->path().c_str(), 0755), 0);
+    return hook::sweep_as_user(program, "17", user, user, std::chrono::seconds(2));
+  }
+  Result<TempDir> programs_ = TempDir::create("sweep");
+};
+
+TEST_F(Sweep, RunsAsTheUserWithNothingOfOurs) {
+  const UniqueFd open(::open("/etc/passwd", O_RDONLY));  // without O_CLOEXEC
+  const Result<hook::SweepOutcome> done =
+      sweep("echo $*; id -u; id -G; pwd; ls /proc/self/fd | wc -l; env | grep -c HOME");
+  ASSERT_FALSE(done);  // grep finds nothing: 1
+  EXPECT_THAT(done.error().message(), HasSubstr("sweep --job=17 1000 1000 / 4 0 "));
+}
+
+TEST_F(Sweep, NobodyOfItStays) {
+  const auto before = std::chrono::steady_clock::now();
+  const Result<hook::SweepOutcome> done =
+      sweep("setsid sleep 1000 & echo $!; cat /proc/self/cgroup");
+  ASSERT_TRUE(done) << done.error().message();
+  ASSERT_TRUE(done->contained);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(2));
+  EXPECT_THAT(done->said, HasSubstr("/conode-sweep."));
+  const pid_t stayed = std::atoi(done->said.c_str());
+  ASSERT_GT(stayed, 1);
+  while (::waitpid(stayed, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  EXPECT_EQ(::kill(stayed, 0), -1);
+  const std::vector<std::string> left = list_dir(own_cgroup_path().value()).value();
+  for (const std::string& name : left) EXPECT_FALSE(name.starts_with("conode-sweep")) << name;
+}
+
+TEST_F(Sweep, EndsInTimeWhateverItDoes) {
+  const Result<hook::SweepOutcome> slow = sweep("exec sleep 1000");
+  EXPECT_EQ(slow.error().code, std::errc::timed_out);
+  const Result<hook::SweepOutcome> loud = sweep("exec yes");
+  EXPECT_EQ(loud.error().code, std::errc::timed_out);
+  EXPECT_LT(loud.error().message().size(), 5000U);
+  EXPECT_THAT(sweep("exit 3").error().message(), HasSubstr("exit code 3"));
+  EXPECT_FALSE(sweep("id", 0));
+  EXPECT_FALSE(sweep("id", ~uid_t{0}));
 }
 
 }  // namespace

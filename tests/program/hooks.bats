@@ -47,6 +47,10 @@ in_slurm() {
   assert_line '<vxlan><up><--job><17><--uid><1000><--rank><1><--peer><0=192.0.2.1><--peer><1=192.0.2.2>'
   run in_slurm prolog SLURM_JOB_NUM_NODES=1
   refute_line --partial vxlan
+  chmod o+w hooks.conf # anybody's words
+  run in_slurm prolog
+  assert_success
+  refute_line --partial vxlan
 }
 
 @test "nothing of a job's names reaches a shell" {
@@ -102,6 +106,6 @@ in_slurm() {
   run "$hook" cleanup --job 17/18 --run-dir "$PWD/run"
   assert_failure 1
   run "$hook" delegate --job 17
-  assert_failure
+  assert_failure 2
   assert_output --partial 'required'
 }

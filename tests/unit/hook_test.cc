@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <utility>
+#include <vector>
+
 #include "agent/base/file.h"
 #include "agent/base/temp_dir.h"
 #include "batch_hooks/hook/job_cgroup.h"
+#include "batch_hooks/hook/job_user.h"
 #include "batch_hooks/hook/record.h"
 
 namespace conode::hook {
@@ -54,6 +58,46 @@ TEST_F(FindJobCgroup, NothingElseIsEverGivenAway) {
   }
 }
 
+TEST(Sluid, IsNoOtherNameOfTheTree) {
+  EXPECT_TRUE(is_sluid("sEKNKTV3WPV500"));
+  for (const char* other :
+       {"", "s", "system", "system.slice", "slurmd", "slurmd.service", "slurmstepd.scope", "job_17",
+        "sEKNK/..TV3WPV", "SEKNKTV3WPV500", "sEKNKTV3WPV500EKNKTV3WPV500"})
+    EXPECT_FALSE(is_sluid(other)) << other;
+}
+
+class JobUser : public testing::Test {
+ protected:
+  Result<void> check(uid_t user, gid_t group, const std::string& defs = "UID_MIN 500\n") {
+    const std::string path = dir_->path() + "/login.defs";
+    EXPECT_TRUE(replace_file(path, defs));
+    return check_job_user(user, group, path);
+  }
+  Result<TempDir> dir_ = TempDir::create("hook");
+};
+
+TEST_F(JobUser, IsAnOrdinaryOne) {
+  EXPECT_TRUE(check(500, 100));
+  EXPECT_TRUE(check(1000, 100, "# UID_MIN 5000\nUID_MAX 60000\n"));
+  EXPECT_TRUE(check(4000000, 4000000, ""));
+  EXPECT_TRUE(check_job_user(1000, 100, dir_->path() + "/absent"));
+}
+
+TEST_F(JobUser, IsNeitherRootNorTheSystemNorNobody) {
+  constexpr auto kUnchanged = ~uint32_t{0};  // what chown(2) and setresuid(2) leave as it is
+  for (const auto& [user, group] : std::vector<std::pair<uid_t, gid_t>>{{0, 100},
+                                                                        {1000, 0},
+                                                                        {kUnchanged, 100},
+                                                                        {1000, kUnchanged},
+                                                                        {65534, 100},
+                                                                        {1000, 65534},
+                                                                        {499, 100}})
+    EXPECT_EQ(check(user, group).error().code, std::errc::operation_not_permitted)
+        << user << ":" << group;
+  for (const char* defs : {"", "UID_MIN\n", "UID_MIN 0\n", "UID_MIN x\n"})
+    EXPECT_FALSE(check(999, 100, defs)) << defs;
+}
+
 class Records : public testing::Test {
  protected:
   [[nodiscard]] std::string path() const { return dir_->path() + "/run"; }
@@ -88,7 +132,9 @@ TEST_F(Records, StayBesideWhatElseIsThere) {
 TEST_F(Records, AreRefusedWhereTheyAreDamagedOrForeign) {
   const HookDirectory open = hooks();
   for (const char* text :
-       {"", "1000", "1000 100\n", "1000 100 relative\n", "1000 100 /cg/../etc\n", "x y /cg\n"}) {
+       {"", "1000", "1000 100\n", "-1 100 /cg/job_17\n", "1000 -1 /cg/job_17\n", "1000 100 /\n",
+        "4294967296 100 /cg/job_17\n", "1000 100 /cg/job_17\n/etc\n", "1000 100 /cg/job_17/\n",
+        "1000 100 relative\n", "1000 100 /cg/../etc\n", "x y /cg\n"}) {
     ASSERT_TRUE(make_dir(path() + "/17"));
     ASSERT_TRUE(replace_file(path() + "/17/delegated", text));
     EXPECT_FALSE(read_record(open, "17")) << text;
