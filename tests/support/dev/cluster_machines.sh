@@ -34,7 +34,7 @@ process_of() {
 
 ssh_options() {
   printf '%s\n' -i "$cluster_cache/id" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
-    -o LogLevel=ERROR -o ConnectTimeout=10 -o ServerAliveInterval=30 -o ControlMaster=auto \
+    -o LogLevel=ERROR -o ConnectTimeout=120 -o ServerAliveInterval=30 -o ControlMaster=auto \
     -o "ControlPath=$machines/ssh-%r@%h" -o ControlPersist=600
 }
 
