@@ -10,6 +10,8 @@
 namespace conode::allocation {
 namespace {
 
+using std::chrono::system_clock;
+
 Result<void> refuse_what_does_not_work(const Surroundings& around, const std::string& job) {
   const std::string parts = variable(around, "SLURM_HET_SIZE");
   if (!parts.empty() && parts != "1")
@@ -49,10 +51,9 @@ std::string address(const Surroundings& around, const std::string& node) {
   return node;
 }
 
-// From 23.02 on it is in the environment. "NONE", "Unknown": there is no limit.
-std::optional<std::chrono::system_clock::time_point> end(const Surroundings& around,
-                                                         const std::string& job) {
-  using std::chrono::system_clock;
+// From 23.02 on it is in the environment.
+std::optional<system_clock::time_point> told_end(const Surroundings& around,
+                                                 const std::string& job) {
   if (const std::string text = variable(around, "SLURM_JOB_END_TIME"); !text.empty()) {
     time_t seconds = 0;
     if (std::istringstream(text) >> seconds) return system_clock::from_time_t(seconds);
@@ -64,6 +65,14 @@ std::optional<std::chrono::system_clock::time_point> end(const Surroundings& aro
   if (!said || ::strptime(said->c_str(), "%Y-%m-%dT%H:%M:%S", &time) == nullptr)
     return std::nullopt;
   return system_clock::from_time_t(::mktime(&time));
+}
+
+// "NONE", "Unknown": there is no limit. A job without one has its end a year after its start.
+std::optional<system_clock::time_point> end(const Surroundings& around, const std::string& job) {
+  constexpr std::chrono::hours kAsGoodAsNever{24 * 360};
+  const auto told = told_end(around, job);
+  if (told && *told - system_clock::now() > kAsGoodAsNever) return std::nullopt;
+  return told;
 }
 
 }  // namespace

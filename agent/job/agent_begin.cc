@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <csignal>
 
@@ -23,6 +24,12 @@ namespace {
 
 Result<std::string> random_instance() {
   return TRY(read_file("/proc/sys/kernel/random/uuid")).substr(0, 36);
+}
+
+// Who gives the whole more time (timeouts.ready, on slow machines) gives it to each service.
+services::ServiceSpec with_time(services::ServiceSpec spec, std::chrono::seconds whole) {
+  spec.ready_within = std::max(spec.ready_within, whole / 2);
+  return spec;
 }
 
 }  // namespace
@@ -54,7 +61,10 @@ AgentContext NodeAgent::context() {
           .fail = [this](Error error, Event event) { fail(std::move(error), event); },
           .handle = [this](Event event) { handle(event); },
           .containers = containers_,
-          .add_service = [this](services::ServiceSpec spec) { supervisor_->add(std::move(spec)); },
+          .add_service =
+              [this](services::ServiceSpec spec) {
+                supervisor_->add(with_time(std::move(spec), options_.ready_within));
+              },
           .link = nullptr};
 }
 
@@ -138,7 +148,8 @@ void NodeAgent::listen_to_sandbox() {
       services::Supervisor::Handlers{
           [this](const services::ServiceStatus& s) { on_service(s); },
           [this](const Error& error) { fail(error, Event::service_failed); }});
-  for (services::ServiceSpec& spec : role_->services()) supervisor_->add(std::move(spec));
+  for (services::ServiceSpec& spec : role_->services())
+    supervisor_->add(with_time(std::move(spec), options_.ready_within));
   link_->listen({[this](UniqueFd queue) { tun_.push_back(std::move(queue)); },
                  [this] { handle(Event::sandbox_up); },
                  [this](const Error& error) { fail(error, Event::sandbox_lost); },

@@ -105,6 +105,19 @@ Result<void> cover_resolver(const std::string& resolver) {
   return mount_at(own.c_str(), target, nullptr, MS_BIND);
 }
 
+// Where cgroup v2 is all there is, the host's is at the very place, and the kernel refuses the same
+// file system on the same mount point again (EBUSY; do_add_mount in fs/namespace.c): a tmpfs comes
+// between.
+Result<void> mount_cgroup2() {
+  constexpr const char* kPlace = "/sys/fs/cgroup";
+  constexpr unsigned long kPlain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  const auto mount = [] { return mount_at("cgroup2", kPlace, "cgroup2", kPlain | MS_RELATIME); };
+  Result<void> made = mount();
+  if (made || made.error().code != std::errc::device_or_resource_busy) return made;
+  TRY(mount_at("tmpfs", kPlace, "tmpfs", kPlain, "mode=0755,size=4k"));
+  return mount();
+}
+
 }  // namespace
 
 Result<void> make_mounts(const MountOptions& options) {
@@ -112,8 +125,7 @@ Result<void> make_mounts(const MountOptions& options) {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return errno_failure("make the mount tree private");
   TRY(mount_at("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC));
-  Result<void> cgroup2 = mount_at("cgroup2", "/sys/fs/cgroup", "cgroup2",
-                                  MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME);
+  Result<void> cgroup2 = mount_cgroup2();
   if (!cgroup2 && options.cgroups) return cgroup2;
   // Where no cgroup is ours, runc must not find one that it could make its own in.
   if (cgroup2 && !options.cgroups) TRY(remount_read_only("/sys/fs/cgroup"));

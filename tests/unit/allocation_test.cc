@@ -75,6 +75,14 @@ TEST(Slurm, NewerOnesSayWhenTheyEnd) {
             std::chrono::system_clock::from_time_t(1763910000));
 }
 
+TEST(Slurm, AnEndInAYearIsNone) {
+  Surroundings around = batch_script();
+  const auto year = std::chrono::system_clock::now() + std::chrono::hours(24 * 365);
+  around.variables["SLURM_JOB_END_TIME"] =
+      std::to_string(std::chrono::system_clock::to_time_t(year));
+  EXPECT_FALSE(find_allocation(around).value().end);
+}
+
 TEST(Slurm, WithoutALimitThereIsNone) {
   Surroundings around = batch_script();
   Commands commands;
