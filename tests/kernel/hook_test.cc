@@ -337,7 +337,7 @@ class Sweep : public Hook {
     EXPECT_EQ(::chmod(programs_->path().c_str(), 0755), 0);
     return hook::sweep_as_user(program, "17", user, user, std::chrono::seconds(2));
   }
-  Result<TempDir> programs_ = TempDir::create("sweep");
+  Result<TempDir> programs_ = TempDir::create_in("/run", "sweep");  // which all may pass
 };
 
 TEST_F(Sweep, RunsAsTheUserWithNothingOfOurs) {
