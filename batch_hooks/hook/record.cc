@@ -15,7 +15,6 @@ namespace {
 
 constexpr const char* kFile = "delegated";
 constexpr mode_t kReadable = 0644;
-constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 // A number and the space behind it, taken off. Streams would read "-1" as a large one.
 std::optional<uint32_t> take_id(std::string_view& text) {

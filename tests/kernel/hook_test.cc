@@ -24,7 +24,6 @@
 namespace conode::test {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -356,7 +355,7 @@ TEST_F(Sweep, NobodyOfItStays) {
   ASSERT_TRUE(done->contained);
   EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(2));
   EXPECT_THAT(done->said, HasSubstr("/conode-sweep."));
-  const pid_t stayed = std::atoi(done->said.c_str());
+  const pid_t stayed = std::stoi(done->said);
   ASSERT_GT(stayed, 1);
   while (::waitpid(stayed, nullptr, 0) < 0 && errno == EINTR) {
   }
