@@ -75,7 +75,10 @@ start() {
 
 stop() {
   local pid
-  SLURM_CONF=$directory/slurm.conf scancel --user "$(id -un)" 2> /dev/null || true
+  export SLURM_CONF=$directory/slurm.conf
+  scancel --user "$(id -un)" 2> /dev/null || true
+  # Epilogs write, too.
+  timeout 20 sh -c 'while [ -n "$(squeue --noheader)" ]; do :; done' || true
   tac "$directory/pids" | while read -r pid; do
     kill "$pid" 2> /dev/null || true
     timeout 20 tail --pid="$pid" -f /dev/null || kill -9 "$pid"
