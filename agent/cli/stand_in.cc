@@ -48,7 +48,8 @@ Result<void> leave_stand_in(int last_signal) {
   const pid_t child = ::fork();
   if (child < 0) return errno_failure("leave a process in the batch system's cgroup: fork");
   if (child > 0) stand_in_for(child, signals);
-  if (::prctl(PR_SET_PDEATHSIG, last_signal, 0, 0, 0) != 0) return errno_failure("prctl");
+  if (::prctl(PR_SET_PDEATHSIG, last_signal, 0, 0, 0) != 0)
+    return errno_failure("ask for a signal at the end of who stays behind: prctl");
   if (::getppid() != parent) return failure("the process that stays behind was killed at once");
   if (::sigprocmask(SIG_SETMASK, &before, nullptr) != 0) return errno_failure("unblock signals");
   return {};

@@ -98,17 +98,14 @@ Result<void> keep_id_capabilities() {
 }
 
 Result<void> bring_up(Socket& socket, const std::string& name, uint32_t rank) {
-  const std::optional<Link> link = TRY(find_link(socket, name));
-  if (!link) return code_failure(ENODEV, fmt::format("find link '{}'", name));
-  TRY(set_link_up(socket, link->index));
-  TRY(add_address(socket, link->index, {address_of(rank), kFabricLength}));
+  const int link = TRY(link_index(socket, name));
+  TRY(set_link_up(socket, link));
+  TRY(add_address(socket, link, {address_of(rank), kFabricLength}));
   return {};
 }
 
 Result<void> bring_loopback_up(Socket& socket) {
-  const std::optional<Link> loopback = TRY(find_link(socket, "lo"));
-  if (!loopback) return code_failure(ENODEV, "find link 'lo'");
-  return set_link_up(socket, loopback->index);
+  return set_link_up(socket, TRY(link_index(socket, "lo")));
 }
 
 class Local final : public Launcher {
@@ -142,9 +139,9 @@ Result<void> Local::make_hosts() {
   TRY(bring_loopback_up(socket));
   TRY(create_bridge(socket, kBridge));
   TRY(bring_up(socket, kBridge, 0));
-  const std::optional<Link> bridge = TRY(find_link(socket, kBridge));
+  const int bridge = TRY(link_index(socket, kBridge));
   for (uint32_t rank = 1; rank < size_; ++rank)
-    TRY_AS(fmt::format("make local host {}", rank), make_host(socket, bridge->index, rank));
+    TRY_AS(fmt::format("make local host {}", rank), make_host(socket, bridge, rank));
   return {};
 }
 
@@ -152,10 +149,9 @@ Result<void> Local::make_host(Socket& socket, int bridge, uint32_t rank) {
   Netns host = TRY(Netns::create());
   const std::string port = fmt::format("host{}", rank);
   TRY(create_veth(socket, {.name = port, .peer_name = kHostLink, .peer_netns = &host}));
-  const std::optional<Link> link = TRY(find_link(socket, port));
-  if (!link) return code_failure(ENODEV, fmt::format("find link '{}'", port));
-  TRY(set_link_master(socket, link->index, bridge));
-  TRY(set_link_up(socket, link->index));
+  const int link = TRY(link_index(socket, port));
+  TRY(set_link_master(socket, link, bridge));
+  TRY(set_link_up(socket, link));
   TRY(host.run([&]() -> Result<void> {
     Socket inside = TRY(Socket::open());
     TRY(bring_loopback_up(inside));

@@ -9,54 +9,45 @@
 #include "agent/base/command.h"
 #include "agent/base/file.h"
 #include "agent/base/temp_dir.h"
+#include "agent/launch/remote.h"
 #include "agent/launch/resolve.h"
 
 namespace conode::launch {
 namespace {
 
-class Pbs final : public Launcher {
+class Pbs final : public Remote {
  public:
   Pbs(const Options& options, std::string address, std::string program, TempDir tickets)
-      : hosts_(options.hosts),
-        address_(std::move(address)),
-        program_(std::move(program)),
+      : Remote(options.hosts, std::move(address), std::move(program)),
         tickets_(std::move(tickets)) {}
 
-  [[nodiscard]] uint32_t size() const override { return static_cast<uint32_t>(hosts_.size()) + 1; }
-  [[nodiscard]] std::string host(uint32_t rank) const override {
-    return rank == 0 ? "this host" : hosts_.at(rank - 1);
-  }
-  [[nodiscard]] const std::string& address() const override { return address_; }
   [[nodiscard]] Result<Process> start(uint32_t rank, const Start& how) override;
-  [[nodiscard]] Result<Process> run(uint32_t rank, const Command& command) override;
 
  private:
-  std::vector<std::string> hosts_;
-  std::string address_;
-  std::string program_;
+  [[nodiscard]] std::vector<std::string> over_there(uint32_t rank,
+                                                    const std::vector<std::string>& argv,
+                                                    const std::string& working_dir) const override;
+
   TempDir tickets_;  // what nobody has fetched goes with it
 };
 
 Result<Process> Pbs::start(uint32_t rank, const Start& how) {
   const std::string ticket = fmt::format("{}/n{}", tickets_.path(), rank);
   TRY(replace_file(ticket, how.ticket, 0600));
-  return Process::spawn({.argv = {"pbs_tmrsh", host(rank), program_, "agent", "--ticket", ticket},
+  return Process::spawn({.argv = over_there(rank, {program(), "agent", "--ticket", ticket}, {}),
                          .fds = {{1, how.log}, {2, how.log}},
                          .cgroup = how.cgroup,
                          .new_session = true});
 }
 
 // A task starts in the home directory.
-Result<Process> Pbs::run(uint32_t rank, const Command& command) {
-  std::vector<std::string> argv{
-      "pbs_tmrsh", host(rank), "/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", command.working_dir};
-  if (rank == 0) argv.clear();
-  argv.insert(argv.end(), command.argv.begin(), command.argv.end());
-  return Process::spawn({.argv = argv,
-                         .environment = command.environment,
-                         .working_dir = command.working_dir,
-                         .fds = command.fds,
-                         .new_session = true});
+std::vector<std::string> Pbs::over_there(uint32_t rank, const std::vector<std::string>& argv,
+                                         const std::string& working_dir) const {
+  std::vector<std::string> command{"pbs_tmrsh", host(rank)};
+  if (!working_dir.empty())
+    command.insert(command.end(), {"/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", working_dir});
+  command.insert(command.end(), argv.begin(), argv.end());
+  return command;
 }
 
 Result<std::string> home() {

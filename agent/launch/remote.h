@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What launchers have in common that get onto other hosts by a program, which carries standard
-// input, output and exit code: ssh, srun, flux exec.
+// What launchers have in common that get onto other hosts by a program. It carries standard input,
+// output and exit code (ssh, srun, flux exec; pbs_tmrsh the exit code alone).
 #pragma once
 
 #include <string>
@@ -25,6 +25,8 @@ class Remote : public Launcher {
   // hosts.
   Remote(std::vector<std::string> hosts, std::string address, std::string program)
       : hosts_(std::move(hosts)), address_(std::move(address)), program_(std::move(program)) {}
+
+  [[nodiscard]] const std::string& program() const { return program_; }
 
  private:
   // The program and its arguments, by which `argv` runs on the host of `rank` (1 and up); empty

@@ -45,15 +45,9 @@ table ip conode-egress {{
                      fmt::arg("resolver", kEgressResolver));
 }
 
-Result<int> index_of(Socket& socket, const char* name) {
-  const std::optional<Link> link = TRY(find_link(socket, name));
-  if (!link) return code_failure(ENODEV, fmt::format("find link '{}'", name));
-  return link->index;
-}
-
 // What is inside stays there: these are longer than the halves of everything.
 Result<void> keep_inside(Socket& socket, const EgressLink& egress) {
-  const int node = TRY(index_of(socket, kNodeLink));
+  const int node = TRY(link_index(socket, kNodeLink));
   const Ipv4Address source = TRY(Ipv4Address::parse(egress.node_address));
   for (const std::string& text : egress.inside) {
     const Ipv4Prefix prefix = TRY(Ipv4Prefix::parse(text));

@@ -96,6 +96,12 @@ Result<std::optional<Link>> find_link(Socket& socket, const std::string& name) {
   return find(socket, 0, name.c_str(), fmt::format("find link '{}'", name));
 }
 
+Result<int> link_index(Socket& socket, const std::string& name) {
+  const std::optional<Link> link = TRY(find_link(socket, name));
+  if (!link) return code_failure(ENODEV, fmt::format("find link '{}'", name));
+  return link->index;
+}
+
 Result<std::vector<Link>> list_links(Socket& socket) {
   nl_cache* dumped = nullptr;
   if (const int error = ::rtnl_link_alloc_cache(socket.native(), AF_UNSPEC, &dumped); error < 0)

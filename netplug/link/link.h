@@ -44,6 +44,8 @@ struct VethPair {
 [[nodiscard]] Result<bool> create_bridge(Socket& socket, const std::string& name, int mtu = 0);
 
 [[nodiscard]] Result<std::optional<Link>> find_link(Socket& socket, const std::string& name);
+// Of a link that has to be there: ENODEV where it is not.
+[[nodiscard]] Result<int> link_index(Socket& socket, const std::string& name);
 [[nodiscard]] Result<std::vector<Link>> list_links(Socket& socket);
 // Until there is a link of that name, at most `timeout`. Opens sockets of its own in the calling
 // thread's namespace.

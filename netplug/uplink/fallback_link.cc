@@ -32,12 +32,6 @@ table ip conode-fallback {{
                      fmt::arg("device", kEgressDevice), fmt::arg("port", kFallbackPort));
 }
 
-Result<int> device_index(Socket& socket) {
-  const std::optional<Link> link = TRY(find_link(socket, kVxlanLink));
-  if (!link) return code_failure(ENODEV, fmt::format("find link '{}'", kVxlanLink));
-  return link->index;
-}
-
 }  // namespace
 
 Result<void> make_fallback_link(uint32_t rank, int mtu) {
@@ -55,7 +49,7 @@ Result<void> make_fallback_link(uint32_t rank, int mtu) {
 
 Result<void> add_fallback_peer(uint32_t rank, Ipv4Address host, uint16_t port) {
   Socket socket = TRY(Socket::open());
-  const int index = TRY(device_index(socket));
+  const int index = TRY(link_index(socket, kVxlanLink));
   TRY(run_nft({"-f", "-"},
               fmt::format("add element ip conode-fallback hosts {{ {} }}\n", host.text())));
   return add_vxlan_peer(socket, index, vxlan_mac(rank), host, port);

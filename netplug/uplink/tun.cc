@@ -65,16 +65,14 @@ Result<bool> set_offloads(int queue, const std::string& name) {
 
 Result<void> bring_up(const TunOptions& options) {
   Socket socket = TRY(Socket::open());
-  const std::optional<Link> link = TRY(find_link(socket, options.name));
-  if (!link) return code_failure(ENODEV, fmt::format("find link '{}'", options.name));
-  TRY(set_link_size(socket, link->index, options.mtu, kQueueLength));
-  TRY(set_link_up(socket, link->index));
+  const int index = TRY(link_index(socket, options.name));
+  TRY(set_link_size(socket, index, options.mtu, kQueueLength));
+  TRY(set_link_up(socket, index));
   std::optional<Ipv4Address> source;
   if (!options.node_address.empty()) source = TRY(Ipv4Address::parse(options.node_address));
   for (const std::string& text : options.routes)
-    TRY(set_route(
-        socket,
-        {.destination = TRY(Ipv4Prefix::parse(text)), .link = link->index, .source = source}));
+    TRY(set_route(socket,
+                  {.destination = TRY(Ipv4Prefix::parse(text)), .link = index, .source = source}));
   return {};
 }
 

@@ -23,13 +23,12 @@ Result<void> accept_from_both_uplinks() {
 
 // An address for what is masqueraded on its way out: that of the node, as on its own link.
 Result<int> bring_up(Socket& socket, const VxlanLinkOptions& options) {
-  const std::optional<Link> link = TRY(find_link(socket, kVxlanLink));
-  if (!link) return code_failure(ENODEV, fmt::format("find link '{}'", kVxlanLink));
+  const int index = TRY(link_index(socket, kVxlanLink));
   TRY(accept_from_both_uplinks());
-  TRY(add_address(socket, link->index, {node_address(options.nodes, options.rank), 32},
+  TRY(add_address(socket, index, {node_address(options.nodes, options.rank), 32},
                   PrefixRoute::none));
-  TRY(set_link_up(socket, link->index));
-  return link->index;
+  TRY(set_link_up(socket, index));
+  return index;
 }
 
 }  // namespace

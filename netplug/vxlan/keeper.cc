@@ -68,19 +68,13 @@ Result<void> silence_namespace() {
   return {};
 }
 
-Result<int> index_of(Socket& socket, const std::string& name) {
-  const std::optional<Link> link = TRY(find_link(socket, name));
-  if (!link) return code_failure(ENODEV, fmt::format("find link '{}'", name));
-  return link->index;
-}
-
 Result<JobNetwork> JobNetwork::make(Socket& underlay, const VxlanSettings& settings) {
   TRY(silence_namespace());
   TRY(add_frame_rules(settings, kPort));
   JobNetwork made(TRY(Netns::current()), TRY(Socket::open()), settings);
   Socket& socket = made.socket_;
   TRY(create_bridge(socket, kBridge, settings.mtu));
-  made.bridge_ = TRY(index_of(socket, kBridge));
+  made.bridge_ = TRY(link_index(socket, kBridge));
   TRY(make_bridge_plain(socket, made.bridge_));
   const int device = TRY(made.make_device(underlay));
   TRY(set_link_master(socket, device, made.bridge_));
@@ -105,7 +99,7 @@ Result<int> JobNetwork::make_device(Socket& underlay) {
                            .mtu = settings_.mtu,
                            .netns = &netns_};
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    if (TRY(create_vxlan(underlay, device))) return index_of(socket_, kDevice);
+    if (TRY(create_vxlan(underlay, device))) return link_index(socket_, kDevice);
     std::this_thread::sleep_for(kBetween);
   }
   return failure(
@@ -124,7 +118,7 @@ Result<VxlanEnd> JobNetwork::give_end(const Netns& theirs) {
   if (!made)
     return failure(
         fmt::format("there is a link '{}' in the network namespace already", kVxlanLink));
-  TRY(set_bridge_port(socket_, TRY(index_of(socket_, kPort)), {.learning = false}));
+  TRY(set_bridge_port(socket_, TRY(link_index(socket_, kPort)), {.learning = false}));
   return end_of(settings_);
 }
 

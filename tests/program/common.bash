@@ -83,6 +83,21 @@ YAML
   "$CONODE" kubectl wait daemonset/everywhere --for=jsonpath='{.status.numberReady}'="$1" --timeout=90s
 }
 
+# Of web_on_every_node's pods, that of NODE: its name, its address.
+pod_of() { "$CONODE" kubectl get pods -l app=everywhere --field-selector "spec.nodeName=$1" -o name; }
+address_of() {
+  "$CONODE" kubectl get pods -l app=everywhere --field-selector "spec.nodeName=$1" \
+    -o 'jsonpath={.items[0].status.podIP}'
+}
+
+# assert_transfer FROM TO MIB: what the pod of node FROM serves arrives in that of TO as it was sent.
+assert_transfer() {
+  local sum
+  sum=$("$CONODE" kubectl exec "$(pod_of "$1")" -- sh -c "dd if=/dev/urandom of=/big bs=1048576 count=$3 2> /dev/null; md5sum < /big")
+  run "$CONODE" kubectl exec "$(pod_of "$2")" -- sh -c "wget -q -O - http://$(address_of "$1")/big | md5sum"
+  assert_output "$sum"
+}
+
 # in_pod DEPLOYMENT COMMAND...
 in_pod() {
   local deployment=$1

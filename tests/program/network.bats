@@ -21,20 +21,6 @@ up() {
   web_on_every_node 2
 }
 
-pod_of() { "$CONODE" kubectl get pods -l app=everywhere --field-selector "spec.nodeName=$1" -o name; }
-
-address_of() {
-  "$CONODE" kubectl get pods -l app=everywhere --field-selector "spec.nodeName=$1" \
-    -o 'jsonpath={.items[0].status.podIP}'
-}
-
-assert_transfer_between_nodes() {
-  local sum
-  sum=$("$CONODE" kubectl exec "$(pod_of n1)" -- sh -c 'dd if=/dev/urandom of=/big bs=1048576 count=16 2> /dev/null; md5sum < /big')
-  run "$CONODE" kubectl exec "$(pod_of n0)" -- sh -c "wget -q -O - http://$(address_of n1)/big | md5sum"
-  assert_output "$sum"
-}
-
 assert_services_reach_both_nodes() {
   run "$CONODE" kubectl exec "$(pod_of "$1")" -- sh -c \
     'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do wget -q -O - http://everywhere/; done | sort -u | tr "\n" " "'
@@ -45,12 +31,12 @@ assert_services_reach_both_nodes() {
   up --uplink fallback --egress pasta
   run "$CONODE" status
   assert_line --regexp 'uplink +fallback over pasta, not authenticated, to 1 of 1 nodes'
-  assert_transfer_between_nodes
+  assert_transfer n1 n0 16
   assert_services_reach_both_nodes n1
   kill -9 "$(egress_pid)"
   reached() { "$CONODE" kubectl exec "$(pod_of n0)" -- timeout 2 wget -q -O - "http://$(address_of n1)/"; }
   eventually reached
-  assert_transfer_between_nodes
+  assert_transfer n1 n0 16
   run "$CONODE" down
   assert_success
   assert_output --partial 'nothing is left'
@@ -60,7 +46,7 @@ assert_services_reach_both_nodes() {
   up --uplink fallback --egress slirp4netns
   run "$CONODE" status
   assert_line --regexp 'uplink +fallback over slirp4netns, not authenticated, to 1 of 1 nodes'
-  assert_transfer_between_nodes
+  assert_transfer n1 n0 16
   assert_services_reach_both_nodes n1
 }
 
@@ -76,7 +62,7 @@ assert_services_reach_both_nodes() {
   up --pod-link bridge
   run "$CONODE" kubectl exec "$(pod_of n1)" -- busybox ip route
   assert_output --partial '10.244.1.0/24 dev eth0'
-  assert_transfer_between_nodes
+  assert_transfer n1 n0 16
   assert_services_reach_both_nodes n0
   # A Service whose only server is on the same bridge: its answer has to come back through netfilter.
   web_server web 10.96.0.80

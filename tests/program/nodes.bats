@@ -28,10 +28,9 @@ setup() {
 
 # pod_of_node NODE COMMAND...: in the pod there.
 pod_of_node() {
-  local pod
-  pod=$("$CONODE" kubectl get pods -l app=everywhere --field-selector "spec.nodeName=$1" -o name)
+  local node=$1
   shift
-  "$CONODE" kubectl exec "$pod" -- "$@"
+  "$CONODE" kubectl exec "$(pod_of "$node")" -- "$@"
 }
 
 pods() { "$CONODE" kubectl get pods -l app=everywhere -o "jsonpath={.items[*]$1}"; }
@@ -71,12 +70,7 @@ pods() { "$CONODE" kubectl get pods -l app=everywhere -o "jsonpath={.items[*]$1}
 }
 
 @test "a large transfer between nodes arrives as it was sent" {
-  from=$("$CONODE" kubectl get pods -l app=everywhere --field-selector spec.nodeName=n1 -o name)
-  to=$("$CONODE" kubectl get pods -l app=everywhere --field-selector spec.nodeName=n2 -o jsonpath='{.items[0].status.podIP}')
-  serving=$("$CONODE" kubectl get pods -l app=everywhere --field-selector spec.nodeName=n2 -o name)
-  sum=$("$CONODE" kubectl exec "$serving" -- sh -c 'dd if=/dev/urandom of=/big bs=1048576 count=64 2> /dev/null; md5sum < /big')
-  run "$CONODE" kubectl exec "$from" -- sh -c "wget -q -O - http://$to/big | md5sum"
-  assert_output "$sum"
+  assert_transfer n2 n1 64
 }
 
 @test "a command runs in the HPC part of another node, as if it were here" {
