@@ -75,6 +75,10 @@ std::string id_of(const Surroundings& around) {
   return id;
 }
 
+std::optional<uint64_t> memory_of(const Surroundings& around) {
+  return system_of(around) == System::slurm ? slurm_memory(around) : std::nullopt;
+}
+
 Result<Allocation> find_allocation(const Surroundings& around) {
   Allocation found{.system = system_of(around),
                    .id = id_of(around),

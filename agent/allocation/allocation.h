@@ -45,6 +45,10 @@ struct Allocation {
 [[nodiscard]] System system_of(const Surroundings& around);
 [[nodiscard]] std::string id_of(const Surroundings& around);
 
+// Memory that the job may use on this node, in bytes, where the batch system says so in the
+// environment; its cgroup may say less. Empty: it did not limit it, or does not tell.
+[[nodiscard]] std::optional<uint64_t> memory_of(const Surroundings& around);
+
 // Fails where the job is of a kind that conode does not start in, and says why.
 [[nodiscard]] Result<Allocation> find_allocation(const Surroundings& around);
 

@@ -75,7 +75,22 @@ std::optional<system_clock::time_point> end(const Surroundings& around, const st
   return told;
 }
 
+std::optional<uint64_t> number(const Surroundings& around, const char* name) {
+  uint64_t value = 0;
+  if (!(std::istringstream(variable(around, name)) >> value) || value == 0) return std::nullopt;
+  return value;
+}
+
 }  // namespace
+
+std::optional<uint64_t> slurm_memory(const Surroundings& around) {
+  constexpr unsigned kMebibytes = 20;  // the unit of both
+  if (const auto node = number(around, "SLURM_MEM_PER_NODE")) return *node << kMebibytes;
+  const auto each = number(around, "SLURM_MEM_PER_CPU");
+  const auto cpus = number(around, "SLURM_CPUS_ON_NODE");
+  if (!each || !cpus) return std::nullopt;
+  return *each * *cpus << kMebibytes;
+}
 
 Result<void> look_at_slurm(const Surroundings& around, Allocation& found) {
   const std::string job = variable(around, "SLURM_JOB_ID");

@@ -10,4 +10,7 @@ namespace conode::allocation {
 // job's nodes.
 [[nodiscard]] Result<void> look_at_slurm(const Surroundings& around, Allocation& found);
 
+// By --mem or --mem-per-cpu, bytes; empty where the job has neither, or all of the node's.
+[[nodiscard]] std::optional<uint64_t> slurm_memory(const Surroundings& around);
+
 }  // namespace conode::allocation

@@ -5,14 +5,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
+#include "agent/allocation/allocation.h"
 #include "agent/base/file.h"
 #include "agent/cli/agent_options.h"
 #include "agent/cli/session.h"
 #include "agent/cli/verbs.h"
 #include "cgroup/hierarchy.h"
+#include "cgroup/memory_limit.h"
 
 namespace conode::cli {
 
@@ -39,6 +42,9 @@ Result<Topology> allocation_topology() {
     for (const auto& [file, limit] : {std::pair("cpuset.cpus.effective", &limits.cpus_effective),
                                       std::pair("cpuset.mems.effective", &limits.mems_effective)})
       *limit = TRY(read_file_if_exists(*own + "/" + file));
+  limits.memory_bytes = own_memory_limit();
+  if (const auto granted = allocation::memory_of(allocation::surroundings()))
+    limits.memory_bytes = std::min(limits.memory_bytes.value_or(*granted), *granted);
   return Topology::load(limits);
 }
 

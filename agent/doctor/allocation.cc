@@ -13,7 +13,7 @@
 #include "agent/base/file.h"
 #include "agent/doctor/doctor.h"
 #include "cgroup/cgroup.h"
-#include "cgroup/hierarchy.h"
+#include "cgroup/memory_limit.h"
 #include "netplug/vxlan/settings.h"
 
 namespace conode::doctor {
@@ -54,26 +54,10 @@ Finding batch_job(const Result<Allocation>& job) {
           {}};
 }
 
-// The least of what the own cgroup and those above it allow; empty: no limit.
-std::optional<uint64_t> memory_limit() {
-  std::optional<uint64_t> least;
-  const Result<std::optional<CgroupHierarchy>> hierarchy = find_hierarchy();
-  Result<std::string> path = own_cgroup_path();
-  if (!hierarchy || !*hierarchy || !path) return least;
-  for (std::string at = *path; at.size() > (*hierarchy)->mount.size(); at.resize(at.rfind('/'))) {
-    const Result<std::string> text = read_file(at + "/memory.max");
-    if (!text || text->empty() || std::isdigit(static_cast<unsigned char>(text->front())) == 0)
-      continue;
-    const uint64_t limit = std::stoull(*text);
-    least = std::min(least.value_or(limit), limit);
-  }
-  return least;
-}
-
 Finding cores_and_memory() {
   cpu_set_t cpus{};
   (void)::sched_getaffinity(0, sizeof cpus, &cpus);
-  const std::optional<uint64_t> limit = memory_limit();
+  const Limit limit = own_memory_limit();
   const int count = CPU_COUNT(&cpus);
   const std::string found = fmt::format(
       "{} of {} CPUs, memory {}", count, ::sysconf(_SC_NPROCESSORS_ONLN),

@@ -94,6 +94,23 @@ TEST(Slurm, WithoutALimitThereIsNone) {
   EXPECT_EQ(found.address, "s1");  // nobody says more
 }
 
+TEST(Slurm, MemoryIsTheNodesOrItsCpus) {
+  constexpr uint64_t kMebibyte = uint64_t{1} << 20U;
+  Surroundings around = batch_script();
+  EXPECT_EQ(memory_of(around), std::nullopt);
+  around.variables["SLURM_MEM_PER_CPU"] = "500";
+  EXPECT_EQ(memory_of(around), std::nullopt);
+  around.variables["SLURM_CPUS_ON_NODE"] = "4";
+  EXPECT_EQ(memory_of(around), 2000 * kMebibyte);
+  around.variables["SLURM_MEM_PER_NODE"] = "0";  // --mem=0: all that the node has
+  around.variables.erase("SLURM_MEM_PER_CPU");
+  EXPECT_EQ(memory_of(around), std::nullopt);
+  around.variables["SLURM_MEM_PER_NODE"] = "1600";
+  EXPECT_EQ(memory_of(around), 1600 * kMebibyte);
+  around.variables["FLUX_URI"] = "local:///tmp/flux-a/local-0";  // an instance in a Slurm job
+  EXPECT_EQ(memory_of(around), std::nullopt);
+}
+
 TEST(Slurm, WhatDoesNotWorkIsRefusedWithTheWayOut) {
   Surroundings around = batch_script();
   around.variables["SLURM_HET_SIZE"] = "2";

@@ -8,6 +8,7 @@
 #include "agent/base/temp_dir.h"
 #include "cgroup/delegation.h"
 #include "cgroup/hierarchy.h"
+#include "cgroup/memory_limit.h"
 
 namespace conode {
 namespace {
@@ -181,6 +182,21 @@ TEST(Delegation, LevelNeedsAllRequiredControllersAndTheRightToEnableThem) {
   EXPECT_EQ(d.level(), EnforcementLevel::grouped);
   EXPECT_EQ((Delegation{.path = "/x", .controllers = {"cpu"}, .may_enable = true}.level()),
             EnforcementLevel::grouped);
+}
+
+TEST_F(FakeProc, TheLeastMemoryLimitAboveCounts) {
+  const CgroupHierarchy hierarchy{.mount = mount()};
+  cgroup("/job/step/task", 0644);
+  const std::string task = mount() + "/job/step/task";
+  EXPECT_EQ(memory_limit(hierarchy, task), std::nullopt);  // no controller
+  put(mount() + "/memory.max", "1\n");                      // the mount's own is not ours to read
+  put(mount() + "/job/memory.max", "4096\n");
+  put(mount() + "/job/step/memory.max", "8192\n");
+  put(task + "/memory.max", "max\n");
+  EXPECT_EQ(memory_limit(hierarchy, task), 4096U);
+  EXPECT_EQ(memory_limit(hierarchy, mount()), std::nullopt);
+  put(mount() + "/job/step/memory.max", "1024\n");
+  EXPECT_EQ(memory_limit(hierarchy, task), 1024U);
 }
 
 }  // namespace
