@@ -32,6 +32,7 @@ struct Arguments {
   gid_t group = 0;
   pid_t pid = 0;
   std::vector<std::string> names;  // of the job's cgroup, besides Slurm's own
+  std::string make_in;             // empty: the batch system makes the job's cgroup
   std::string directory = kHookDirectory;
   unsigned longest = kLongest;
   bool dry_run = false;
@@ -46,6 +47,7 @@ void say(int priority, const std::string& line) {
 std::vector<std::string> names_of(const Arguments& given) {
   std::vector<std::string> names{"job_" + given.job};
   names.insert(names.end(), given.names.begin(), given.names.end());
+  if (!given.make_in.empty()) names.push_back(given.job);  // as PBS Pro calls one
   return names;
 }
 
@@ -64,12 +66,21 @@ Result<CgroupHierarchy> hierarchy() {
   return *found;
 }
 
+// The batch system's; else, where that is wanted, one that we make.
+Result<JobCgroup> job_cgroup(const Arguments& given) {
+  const CgroupHierarchy found = TRY(hierarchy());
+  const std::vector<std::string> names = names_of(given);
+  Result<JobCgroup> job = find_job_cgroup(found, given.pid, names);
+  if (job || given.make_in.empty()) return job;
+  return own_job_cgroup(found, given.make_in, names.front());
+}
+
 Result<void> run_delegate(const Arguments& given) {
   TRY(check(given));
   TRY(check_job_user(given.user, given.group));
   ::alarm(given.longest);
   const std::string what = fmt::format("delegate for job '{}'", given.job);
-  const JobCgroup job = TRY_AS(what, find_job_cgroup(TRY(hierarchy()), given.pid, names_of(given)));
+  const JobCgroup job = TRY_AS(what, job_cgroup(given));
   const Delegate wanted{job, given.user};
   if (given.dry_run) {
     (void)std::fputs(describe(wanted).c_str(), stdout);
@@ -78,6 +89,7 @@ Result<void> run_delegate(const Arguments& given) {
   const HookDirectory hooks = TRY_AS(what, HookDirectory::open(given.directory));
   // First: what is made is found again, whenever we are killed.
   TRY_AS(what, write_record(hooks, {given.job, job.path, given.user, given.group}));
+  if (is_own_job(job.path)) TRY_AS(what, put_into_own(job, given.pid));
   const Delegated done = TRY_AS(what, delegate(wanted));
   for (const Error& error : done.refused) say(LOG_WARNING, error.message());
   say(LOG_INFO, fmt::format("job {}: {} {}/{} of user {}", given.job,
@@ -231,6 +243,10 @@ void add_delegate(CLI::App& app, Run& run) {
   add_common(*verb, *given);
   verb->add_option("--uid", given->user, "of the job's user")->required();
   verb->add_option("--gid", given->group, "of the job's user, for cleanup")->required();
+  verb->add_option("--make-in", given->make_in,
+                   "where the batch system makes no cgroup for a job: make one in this cgroup, \"/\" "
+                   "for the uppermost, and move --pid there")
+      ->needs("--pid");
   verb->callback([given, &run] { run = [given] { return run_delegate(*given); }; });
 }
 

@@ -25,12 +25,11 @@ struct Script {
   const char* source;  // below <data>/conode/hooks
   const char* target;
 };
-constexpr std::array<Script, 5> kScripts{
+constexpr std::array<Script, 4> kScripts{
     {{"slurm", "slurm/prolog", "/etc/slurm/prolog.d/50-conode"},
      {"slurm", "slurm/epilog", "/etc/slurm/epilog.d/50-conode"},
      {"flux", "flux/prolog", "/etc/flux/system/prolog.d/50-conode"},
-     {"flux", "flux/epilog", "/etc/flux/system/epilog.d/50-conode"},
-     {"pbs", "pbs/epilogue", "/var/spool/pbs/mom_priv/epilogue"}}};
+     {"flux", "flux/epilog", "/etc/flux/system/epilog.d/50-conode"}}};
 
 struct Advice {
   const char* system;
@@ -38,7 +37,8 @@ struct Advice {
 };
 constexpr std::array<Advice, 3> kAdvice{{
     {"slurm",
-     "add to slurm.conf on all nodes, then 'scontrol reconfigure':\n"
+     "add to slurm.conf, once the scripts are on all nodes (a glob that matches nothing fails the\n"
+     "Prolog, and Slurm takes the node out of service), then 'scontrol reconfigure':\n"
      "  PrologFlags=Contain,RunInJob     # 24.05 and later: the Prolog runs in the job's cgroup\n"
      "  Prolog=/etc/slurm/prolog.d/*\n"
      "  Epilog=/etc/slurm/epilog.d/*\n"
@@ -47,7 +47,12 @@ constexpr std::array<Advice, 3> kAdvice{{
     {"flux",
      "the IMP has to be allowed to run prologs and epilogs, see flux-config-job-manager(5):\n"
      "  [job-manager.prolog]\n  per-rank = true\n  [job-manager.epilog]\n  per-rank = true\n"},
-    {"pbs", "nothing: pbs_mom runs the epilogue of its mom_priv; it must be root's\n"},
+    {"pbs",
+     "pbs_mom gets its hooks from the server. Once there, as a manager of PBS:\n"
+     "  qmgr -c 'create hook conode'\n"
+     "  qmgr -c 'set hook conode event = \"execjob_launch,execjob_end,execjob_abort\"'\n"
+     "  qmgr -c 'set hook conode order = 200'   # after PBS's own for cgroups\n"
+     "  qmgr -c 'import hook conode application/x-python default {source}/pbs/conode_hook.py'\n"},
 }};
 
 struct Arguments {
@@ -96,14 +101,17 @@ Result<void> install(const Arguments& given) {
   for (const Script& script : kScripts)
     if (given.system == script.system) TRY(install_one(given, script, source));
   for (const Advice& advice : kAdvice)
-    if (given.system == advice.system) std::printf("%s", advice.text);
+    if (given.system == advice.system)
+      fmt::print("{}", fmt::format(fmt::runtime(advice.text), fmt::arg("source", source)));
   return {};
 }
 
 Result<void> uninstall(const Arguments& given) {
   for (const Script& script : kScripts)
     if (given.system == script.system) TRY(uninstall_one(given, script));
-  std::printf("take the lines that 'install' has told about out again\n");
+  std::printf("%s", given.system == "pbs"
+                        ? "as a manager of PBS: qmgr -c 'delete hook conode'\n"
+                        : "take the lines that 'install' has told about out again\n");
   return {};
 }
 

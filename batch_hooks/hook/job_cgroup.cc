@@ -16,6 +16,7 @@ namespace conode::hook {
 namespace {
 
 constexpr const char* kFilesToDelegate = "/sys/kernel/cgroup/delegate";
+constexpr const char* kTask = "task";  // in a directory of our own making: the job's processes
 constexpr std::array<const char*, 5> kControllers{"cpuset", "cpu", "memory", "pids", "io"};
 
 std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
@@ -35,6 +36,15 @@ Result<uid_t> owner_of(const Cgroup& cgroup) {
   if (::fstat(cgroup.fd(), &status) != 0)
     return errno_failure(fmt::format("look at cgroup '{}'", cgroup.path()));
   return status.st_uid;
+}
+
+// A child that is there already has to be ours.
+Result<Cgroup> make_own_child(const Cgroup& parent, const char* name) {
+  (void)TRY(parent.create(name));
+  Cgroup child = TRY(parent.open_child(name));
+  if (const uid_t owner = TRY(owner_of(child)); owner != ::geteuid())
+    return code_failure(EEXIST, fmt::format("make '{}': it is user {}'s", child.path(), owner));
+  return child;
 }
 
 // What is there and missing for the children, one write each.
@@ -82,10 +92,15 @@ Usage usage_of(const Cgroup& cgroup) {
 }
 
 // Slurm removes it itself where it can.
-Result<void> remove_job_directory(const std::string& path) {
+Result<void> remove_if_empty(const std::string& path) {
   if (::rmdir(path.c_str()) == 0 || errno == ENOENT || errno == EBUSY || errno == ENOTEMPTY)
     return {};
   return errno_failure(fmt::format("remove cgroup '{}'", path));
+}
+
+Result<void> remove_job_directory(const std::string& path) {
+  TRY(remove_if_empty(path));
+  return is_own_job(path) ? remove_if_empty(parent_of(path)) : Result<void>();
 }
 
 }  // namespace
@@ -119,9 +134,35 @@ Result<JobCgroup> find_job_cgroup(const CgroupHierarchy& hierarchy, pid_t pid,
                  "plugin does not");
 }
 
+bool is_own_job(const std::string& path) {
+  return parent_of(path).ends_with(fmt::format("/{}", kOwnJobs));
+}
+
+Result<JobCgroup> own_job_cgroup(const CgroupHierarchy& hierarchy, const std::string& parent,
+                                 const std::string& name) {
+  std::optional<std::string> directory = hierarchy.directory(parent);
+  if (!directory || !exists(*directory))
+    return failure(fmt::format("make a cgroup for '{}': there is no cgroup '{}'", name, parent));
+  if (directory->ends_with('/')) directory->pop_back();
+  return JobCgroup{fmt::format("{}/{}/{}", *directory, kOwnJobs, name), name};
+}
+
+Result<void> put_into_own(const JobCgroup& job, pid_t pid) {
+  const std::string what = fmt::format("move process {} into '{}'", pid, job.path);
+  if (pid <= 1) return code_failure(EPERM, what + ": that is no process of a job");
+  const Cgroup top = TRY_AS(what, Cgroup::open(parent_of(parent_of(job.path))));
+  // What is refused here is missing in `delegate`, too, and told there.
+  std::vector<Error> refused;
+  TRY_AS(what, enable_missing(top, refused));
+  const Cgroup jobs = TRY_AS(what, make_own_child(top, kOwnJobs));
+  const Cgroup own = TRY_AS(what, make_own_child(jobs, job.name.c_str()));
+  return TRY_AS(what, make_own_child(own, kTask)).attach(pid);
+}
+
 std::string describe(const Delegate& wanted) {
   const std::string& job = wanted.job.path;
   std::string text;
+  if (is_own_job(job)) text += fmt::format("make {}/{}, and move the process there\n", job, kTask);
   for (const std::string& path : {parent_of(job), job})
     text += fmt::format(
         "enable cpuset cpu memory pids io in {}/cgroup.subtree_control, where they "
@@ -159,7 +200,8 @@ Result<Delegated> delegate(const Delegate& wanted) {
 
 Result<std::optional<Usage>> take_back(const std::string& job_path,
                                        std::chrono::milliseconds patience) {
-  Result<Cgroup> given = Cgroup::open(job_path + "/" + kDelegatedName);
+  Result<Cgroup> given =
+      Cgroup::open(is_own_job(job_path) ? job_path : job_path + "/" + kDelegatedName);
   if (!given && given.error().is(std::errc::no_such_file_or_directory)) {
     TRY(remove_job_directory(job_path));
     return std::nullopt;

@@ -43,6 +43,19 @@ struct JobCgroup {
                                                 const std::vector<std::string>& names,
                                                 const std::string& proc = "/proc");
 
+// What holds the cgroups of jobs whose batch system makes none.
+inline constexpr const char* kOwnJobs = "conode_jobs";
+[[nodiscard]] bool is_own_job(const std::string& path);
+
+// Where the job called `name` has its own: <parent>/conode_jobs/<name>; `parent` as
+// /proc/<pid>/cgroup has it. Makes nothing. Fails where this machine does not show `parent`.
+[[nodiscard]] Result<JobCgroup> own_job_cgroup(const CgroupHierarchy& hierarchy,
+                                               const std::string& parent, const std::string& name);
+
+// Makes it, or finds it as an earlier call has left it, and moves the process `pid` into its child
+// `task`: the job's shell, or that of a task on another node, before its program begins.
+[[nodiscard]] Result<void> put_into_own(const JobCgroup& job, pid_t pid);
+
 // Who may use it, and what of it.
 struct Delegate {
   JobCgroup job;
@@ -67,7 +80,7 @@ struct Usage {
 };
 
 // Kills who is left in `<job>/conode` and removes it, then the job's directory if nothing else is
-// in it. Empty: there was none. Blocks at most `patience`.
+// in it; of a job in kOwnJobs all goes. Empty: there was none. Blocks at most `patience`.
 [[nodiscard]] Result<std::optional<Usage>> take_back(const std::string& job_path,
                                                      std::chrono::milliseconds patience);
 

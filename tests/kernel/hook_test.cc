@@ -24,6 +24,7 @@
 namespace conode::test {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -373,6 +374,92 @@ TEST_F(Sweep, EndsInTimeWhateverItDoes) {
   EXPECT_THAT(sweep("exit 3").error().message(), HasSubstr("exit code 3"));
   EXPECT_FALSE(sweep("id", 0));
   EXPECT_FALSE(sweep("id", ~uid_t{0}));
+}
+
+// PBS on cgroup v2: a job's processes are in pbs.service, all jobs' together.
+class NoJobCgroup : public Hook {
+ protected:
+  void SetUp() override {
+    Hook::SetUp();
+    if (IsSkipped()) return;
+    service_ = scope_ + "/pbs.service";
+    ASSERT_TRUE(make_dirs(service_, 0755));
+    const CgroupHierarchy hierarchy = find_hierarchy().value().value();
+    top_ = (hierarchy.root == "/" ? "" : hierarchy.root) + scope_.substr(hierarchy.mount.size());
+  }
+  [[nodiscard]] std::string made() const { return scope_ + "/conode_jobs/job_12.server"; }
+  [[nodiscard]] Result<std::string> launch(pid_t pid) const {
+    return hook({"delegate", "--job", "12.server", "--uid", std::to_string(kJobUser), "--gid",
+                 std::to_string(kJobUser), "--pid", std::to_string(pid), "--make-in", top_});
+  }
+  [[nodiscard]] std::string where(pid_t pid) const {
+    return cgroup_of(pid).value().value().substr(top_.size());
+  }
+
+  std::string service_;
+  std::string top_;  // as /proc/<pid>/cgroup has it
+};
+
+TEST_F(NoJobCgroup, OneIsMadeForAllOfItsProcesses) {
+  const Cgroup service = Cgroup::open(service_).value();
+  const Task shell(service, kJobUser);
+  const Task other(service, kOtherUser);
+  const Result<std::string> said = launch(shell.pid());
+  ASSERT_TRUE(said) << said.error().message();
+  EXPECT_EQ(where(shell.pid()), "/conode_jobs/job_12.server/task");
+  EXPECT_EQ(where(other.pid()), "/pbs.service");
+  EXPECT_EQ(owner(made()), 0U);
+  EXPECT_EQ(owner(made() + "/task/cgroup.procs"), 0U);
+  EXPECT_EQ(owner(made() + "/conode/cgroup.procs"), kJobUser);
+  const Task spawned(service, kJobUser);  // by tm_spawn
+  ASSERT_TRUE(launch(spawned.pid()));
+  EXPECT_EQ(where(spawned.pid()), "/conode_jobs/job_12.server/task");
+}
+
+TEST_F(NoJobCgroup, AllGoesWithTheJob) {
+  const Cgroup service = Cgroup::open(service_).value();
+  Task other(service, kOtherUser);
+  Task shell(service, kJobUser);
+  ASSERT_TRUE(launch(shell.pid()));
+  const Result<std::string> done = cleanup("12.server");
+  ASSERT_TRUE(done) << done.error().message();
+  EXPECT_FALSE(exists(scope_ + "/conode_jobs"));
+  EXPECT_FALSE(exists(run_dir() + "/12.server"));
+  EXPECT_EQ(::kill(other.pid(), 0), 0);
+  EXPECT_THAT(service.processes().value(), ElementsAre(other.pid()));
+}
+
+TEST_F(NoJobCgroup, OneThatTheBatchSystemHasMadeIsTaken) {
+  for (const char* name : {"job_12.server", "12.server"}) {
+    const std::string job = service_ + "/" + name;
+    ASSERT_TRUE(make_dirs(job + "/task", 0755));
+    const Task shell(Cgroup::open(job + "/task").value(), kJobUser);
+    ASSERT_TRUE(launch(shell.pid()));
+    EXPECT_EQ(where(shell.pid()), fmt::format("/pbs.service/{}/task", name));
+    EXPECT_EQ(owner(job + "/conode"), kJobUser);
+    EXPECT_FALSE(exists(scope_ + "/conode_jobs"));
+    ASSERT_TRUE(cleanup("12.server"));
+    EXPECT_EQ(::kill(shell.pid(), 0), 0);
+  }
+}
+
+TEST_F(NoJobCgroup, ADirectoryOfSomebodyElsesIsNotUsed) {
+  ASSERT_TRUE(make_dirs(scope_ + "/conode_jobs", 0755));
+  ASSERT_EQ(::chown((scope_ + "/conode_jobs").c_str(), kOtherUser, kOtherUser), 0);
+  const Task shell(Cgroup::open(service_).value(), kJobUser);
+  const Result<std::string> said = launch(shell.pid());
+  ASSERT_FALSE(said);
+  EXPECT_THAT(said.error().message(), HasSubstr("it is user"));
+  EXPECT_EQ(where(shell.pid()), "/pbs.service");
+}
+
+// What is left of a task that ended before its hook looked.
+TEST_F(NoJobCgroup, InitIsNotMoved) {
+  const std::string before = cgroup_of(1).value().value();
+  const Result<std::string> said = launch(1);
+  ASSERT_FALSE(said);
+  EXPECT_THAT(said.error().message(), HasSubstr("no process of a job"));
+  EXPECT_EQ(cgroup_of(1).value().value(), before);
 }
 
 }  // namespace

@@ -57,22 +57,50 @@ in_slurm() {
   run in_slurm prolog 'SLURM_JOB_ID=17; touch broken' 'SLURM_JOB_SLUID=$(touch broken)'
   assert_success
   assert_output '<delegate><--job><17; touch broken><--uid><1000><--gid><100><--cgroup-name><$(touch broken)>'
-  run "$scripts/pbs/epilogue" '1[$(touch broken)].s' "$(id -un)" group
+  run in_pbs EXECJOB_END '1[$(touch broken)].s'
   assert_success
   assert_output --partial '<--job><1___touch_broken__.s>'
   assert [ ! -e broken ]
 }
 
-@test "Flux and PBS: clean-up by the names that conode's agents use" {
+# in_pbs EVENT JOB [USER]: the hook as pbs_mom runs it, with what it uses of OpenPBS 23.06's module `pbs`.
+in_pbs() {
+  cat > pbs.py << 'PYTHON'
+import os, types
+EXECJOB_LAUNCH, EXECJOB_END, EVENT_ERROR = range(3)
+def accept(): raise SystemExit(0)
+def event():
+    job = types.SimpleNamespace(id=os.environ["JOB"], euser=os.environ["JOB_USER"])
+    return types.SimpleNamespace(type=globals()[os.environ["EVENT"]], accept=accept, job=job)
+def logjobmsg(job, text): print(job, text)
+def logmsg(level, text): print(level, text)
+PYTHON
+  EVENT=$1 JOB=$2 JOB_USER=${3:-$(id -un)} PYTHONPATH=$PWD /usr/bin/python3 "$scripts/pbs/conode_hook.py"
+}
+
+@test "PBS: a cgroup for each task before it begins, clean-up after the job, and no failure" {
+  run in_pbs EXECJOB_LAUNCH 12.server
+  assert_success
+  assert_output --regexp "^12.server <delegate><--job><12.server><--uid><$(id -u)><--gid><$(id -g)><--pid><[0-9]+><--make-in></>$"
+  run in_pbs EXECJOB_END '12[3].server'
+  assert_success
+  assert_output "12[3].server <cleanup><--job><12_3_.server><--uid><$(id -u)><--gid><$(id -g)>"
+  run in_pbs EXECJOB_END 12.server nobody-of-that-name
+  assert_success
+  assert_output --partial 'nobody-of-that-name'
+  rm "$CONODE_HOOK"
+  run in_pbs EXECJOB_LAUNCH 12.server
+  assert_success
+  assert_output --partial "No such file or directory: '$CONODE_HOOK'"
+}
+
+@test "Flux: clean-up by the names that conode's agents use" {
   FLUX_JOB_ID=f2hXSv1 FLUX_JOB_USERID=$(id -u) run "$scripts/flux/epilog"
   assert_success
   assert_output "<cleanup><--job><f2hXSv1><--uid><$(id -u)><--gid><$(id -g)>"
   FLUX_JOB_ID=f2hXSv1 FLUX_JOB_USERID=$(id -u) run "$scripts/flux/prolog"
   assert_success
   assert_output '<cleanup><--job><f2hXSv1>'
-  run "$scripts/pbs/epilogue" '12[3].server' "$(id -un)" group name 4711
-  assert_success
-  assert_output "<cleanup><--job><12_3_.server><--uid><$(id -u)><--gid><$(id -g)>"
 }
 
 @test "install writes, leaves what is somebody else's, and is taken back" {
@@ -95,6 +123,14 @@ in_slurm() {
   assert_success
   assert [ ! -e root/etc/slurm/prolog.d/50-conode ]
   assert_equal "$(cat root/etc/slurm/epilog.d/50-conode)" '# of the site'
+}
+
+@test "PBS gets its hook from its server: how is told, with the path" {
+  run "$hook" install --system pbs
+  assert_success
+  assert_output --partial "import hook conode application/x-python default $scripts/pbs/conode_hook.py"
+  run "$hook" uninstall --system pbs
+  assert_output --partial 'delete hook conode'
 }
 
 @test "a job that has no cgroup is told what the site lacks; clean-up is none's failure" {

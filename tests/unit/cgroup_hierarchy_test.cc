@@ -189,7 +189,7 @@ TEST_F(FakeProc, TheLeastMemoryLimitAboveCounts) {
   cgroup("/job/step/task", 0644);
   const std::string task = mount() + "/job/step/task";
   EXPECT_EQ(memory_limit(hierarchy, task), std::nullopt);  // no controller
-  put(mount() + "/memory.max", "1\n");                      // the mount's own is not ours to read
+  put(mount() + "/memory.max", "1\n");                     // the mount's own is not ours to read
   put(mount() + "/job/memory.max", "4096\n");
   put(mount() + "/job/step/memory.max", "8192\n");
   put(task + "/memory.max", "max\n");
