@@ -243,9 +243,10 @@ void add_delegate(CLI::App& app, Run& run) {
   add_common(*verb, *given);
   verb->add_option("--uid", given->user, "of the job's user")->required();
   verb->add_option("--gid", given->group, "of the job's user, for cleanup")->required();
-  verb->add_option("--make-in", given->make_in,
-                   "where the batch system makes no cgroup for a job: make one in this cgroup, \"/\" "
-                   "for the uppermost, and move --pid there")
+  verb->add_option(
+          "--make-in", given->make_in,
+          "where the batch system makes no cgroup for a job: make one in this cgroup, \"/\" "
+          "for the uppermost, and move --pid there")
       ->needs("--pid");
   verb->callback([given, &run] { run = [given] { return run_delegate(*given); }; });
 }
