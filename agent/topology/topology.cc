@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "agent/base/file.h"
+#include "agent/topology/device_access.h"
 #include "agent/topology/discovery.h"
 
 namespace conode {
@@ -107,6 +108,7 @@ Result<Topology> Topology::load(const AllocationLimits& limits) {
                                "cpu_set_t can name",
                                topology.cpus_.last(), CPU_SETSIZE - 1),
                    "ask the batch system for CPUs with lower numbers");
+  topology.leave_out_denied_devices();
   return topology;
 }
 
@@ -207,6 +209,15 @@ void Topology::collect() {
     for (const NumaNode& node : numa_nodes_)
       if (node.cpus.intersects(device.cpus)) device.numa_nodes.push_back(node.os_index);
   }
+}
+
+void Topology::leave_out_denied_devices() {
+  std::erase_if(devices_, [&](const Device& device) {
+    if (device.kind == DeviceKind::network || !discovery::is_denied(device.pci)) return false;
+    notes_.push_back(fmt::format("{} {} is left out: its device files are not this user's or job's",
+                                 to_string(device.kind), device.name));
+    return true;
+  });
 }
 
 Result<std::string> Topology::restricted_xml(const CpuSet& cpus) const {

@@ -74,7 +74,8 @@ class Topology {
   // This machine. hwloc finds what the process' cgroup allows, but believes in the whole machine
   // where the cgroup's path is longer than 127 characters (topology-linux.c, CPUSET_NAME_LEN), so
   // its answer is intersected with `limits` and with the process' CPU affinity; where they disagree
-  // notes() says so. hwloc's own environment variables (HWLOC_XMLFILE, ...) keep their meaning.
+  // notes() says so. GPUs and fabrics that the process may not open are left out. hwloc's own
+  // environment variables (HWLOC_XMLFILE, ...) keep their meaning.
   [[nodiscard]] static Result<Topology> load(const AllocationLimits& limits = {});
   // A machine recorded by `lstopo FILE.xml` (hwloc 1.x or 2.x).
   [[nodiscard]] static Result<Topology> from_xml_file(const std::string& path,
@@ -112,6 +113,7 @@ class Topology {
   [[nodiscard]] static Result<Topology> build(Handle handle, const AllocationLimits& limits);
   [[nodiscard]] Result<void> apply_limits(const AllocationLimits& limits);
   void collect();
+  void leave_out_denied_devices();
 
   Handle handle_;
   CpuSet cpus_;
