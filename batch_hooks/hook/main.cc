@@ -3,6 +3,7 @@
 // environment is not looked at, its arguments are checked, and nothing of them reaches a shell.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -16,7 +17,9 @@
 namespace conode::hook {
 namespace {
 
+// Slurm shows nobody what a Prolog prints: the journal has it, too.
 int report(const Error& error) {
+  ::syslog(LOG_ERR, "%s", error.message().c_str());
   (void)std::fprintf(stderr, "conode-hook: %s\n", error.message().c_str());
   if (!error.remedy.empty()) (void)std::fprintf(stderr, "  %s\n", error.remedy.c_str());
   return 1;

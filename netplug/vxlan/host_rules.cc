@@ -40,13 +40,13 @@ std::string rules_script(const VxlanSettings& settings) {
     udp sport != {first}-{last} drop
     notrack
   }}
-  chain vxlan {{
+  chain to_us {{
     ip frag-off & 0x3fff != 0 drop
     @th,96,24 {vni} goto ours
   }}
   chain arriving {{
     type filter hook prerouting priority raw; policy accept;
-    udp dport {port} jump vxlan
+    udp dport {port} jump to_us
   }}
   chain passing {{
     type filter hook forward priority raw; policy accept;

@@ -75,6 +75,7 @@ said_ready_or_ended() { output_of alice n1 "$1" 2> /dev/null | grep -qx ready ||
   await job_has_ended "$job"
   run output_of alice n1 "$job"
   assert_line --regexp '^enforcement controllers'
+  assert_line 'uplink vxlan to 1 of 1 nodes' # of the Prolog's making
   assert_line 'node n0 Ready'
   assert_line 'node n1 Ready'
   assert_line --regexp '^hpc n0 Cpus_allowed_list:.1$'

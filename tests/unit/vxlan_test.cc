@@ -111,7 +111,7 @@ TEST(VxlanSettings, ComeBackFromTheirText) {
 TEST(HostRules, NameThePortTheNumberAndThePeers) {
   const std::string script = rules_script(valid());
   EXPECT_THAT(script, HasSubstr("delete table ip conode_vxlan_8807"));
-  EXPECT_THAT(script, HasSubstr("udp dport 947 jump vxlan"));
+  EXPECT_THAT(script, HasSubstr("udp dport 947 jump to_us"));
   EXPECT_THAT(script, HasSubstr("@th,96,24 8807 goto ours"));
   EXPECT_THAT(script, HasSubstr("elements = { 10.0.0.2 }"));
   EXPECT_THAT(script, HasSubstr("notrack"));

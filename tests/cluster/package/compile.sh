@@ -24,6 +24,7 @@ chroot "$builder" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UT
     fi
     rm -f /build/*.deb
     ninja -C /build -j "$JOBS"
-    cd /build && cpack'
+    # A number that grows: apt installs nothing over the same version.
+    cd /build && cpack -D CPACK_DEBIAN_PACKAGE_RELEASE="$(date +%s)"'
 cp "$builder"/build/*.deb "$package.partial"
 mv "$package.partial" "$package"
