@@ -17,9 +17,15 @@ setup_file() {
 set -u
 conode status | sed -n 's/^  enforcement /enforcement /p; s/^  uplink  */uplink /p'
 conode kubectl get nodes --no-headers | awk '{print "node", $1, $2}'
+conode kubectl get node n1 -o 'jsonpath=allocatable {.status.allocatable.cpu} {.status.allocatable.memory}{"\n"}'
 for node in n0 n1; do
   echo "hpc $node $(conode run --node $node -- grep Cpus_allowed_list /proc/self/status)"
 done
+srun --overlap --ntasks-per-node=1 --label conode run -- grep Cpus_allowed_list /proc/self/status
+conode run --node n1 -- taskset 1 true > /dev/null 2>&1 && echo 'the HPC part took a core of Kubernetes'
+conode run --node n1 -- dd if=/dev/zero of=/dev/null bs=900M count=1 > /dev/null 2>&1 &&
+  echo 'the HPC part took more memory than it has'
+conode run --node n1 -- dd if=/dev/zero of=/dev/null bs=200M count=1 > /dev/null 2>&1 && echo 'the HPC part goes on'
 conode kubectl apply -f - << 'YAML'
 apiVersion: apps/v1
 kind: DaemonSet
@@ -42,6 +48,9 @@ for pod in $(conode kubectl get pods -o 'jsonpath={.items[*].metadata.name}'); d
 done
 conode kubectl get pods --no-headers | awk '{print "restarts", $4}'
 job=/sys/fs/cgroup$(sed -E 's,^0::(.*/job_[0-9]+)/.*,\1,' /proc/self/cgroup)
+echo "outside of the job: $(pgrep -u "$USER" | while read -r pid; do
+  grep -qF "${job#/sys/fs/cgroup}/" "/proc/$pid/cgroup" 2> /dev/null || cat "/proc/$pid/comm" 2> /dev/null
+done | grep -vE '^(systemd|\(sd-pam\)|sshd.*)$' | paste -sd,)"
 find "$job/conode" -maxdepth 2 -name '*k8s*' -type d | while read -r directory; do
   echo "k8s cpuset $(cat "$directory/cpuset.cpus") memory $(cat "$directory/memory.max")"
 done
@@ -62,13 +71,18 @@ start() {
     "exec conode exec --k8s-cores 1 --k8s-memory 1Gi --image busybox.tar -- $*"
 }
 
-# Until the job's command has said so; fails if the job ends before.
-await_ready() {
-  await said_ready_or_ended "$1"
-  run output_of alice n1 "$1"
-  assert_line ready
+# await_line LINE JOB [USER NODE]: until the job's output has it; fails if the job ends before.
+await_line() {
+  local line=$1
+  shift
+  await said_or_ended "$line" "$@"
+  run output_of "${2:-alice}" "${3:-n1}" "$1"
+  assert_line --regexp "$line"
 }
-said_ready_or_ended() { output_of alice n1 "$1" 2> /dev/null | grep -qx ready || job_has_ended "$1"; }
+said_or_ended() { output_of "${3:-alice}" "${4:-n1}" "$2" 2> /dev/null | grep -qE "$1" || job_has_ended "$2"; }
+
+# A cluster that is being made: processes on both nodes, namespaces, half of the containers.
+readonly half_made='  kubelet$' made='^ready$'
 
 @test "a job of two nodes: real controllers between Kubernetes and the HPC part" {
   job=$(start -- ./look.sh)
@@ -82,31 +96,47 @@ said_ready_or_ended() { output_of alice n1 "$1" 2> /dev/null | grep -qx ready ||
   assert_line --regexp '^hpc n1 Cpus_allowed_list:.1$'
   assert_equal "$(grep -cE '^pod Cpus_allowed_list:.0$' <<< "$output")" 2
   refute_line --partial 'a pod took'
+  assert_line --regexp '^0: Cpus_allowed_list:.1$' # a step of Slurm's that `conode run` leads there
+  assert_line --regexp '^1: Cpus_allowed_list:.1$'
+  refute_line --partial 'the HPC part took'
+  assert_line 'the HPC part goes on'
   assert_line --regexp '^k8s cpuset 0 memory [0-9]+$'
+  assert_line --regexp '^allocatable 1 [0-9]+Ki$' # a core of two, and not the machine's memory:
+  assert [ "$(sed -n 's/^allocatable 1 \([0-9]*\)Ki$/\1/p' <<< "$output")" -lt $((1 << 20)) ]
+  assert_line --partial 'qos kubepods-besteffort'
+  assert_line --partial 'qos kubepods-burstable'
+  assert_line 'outside of the job: '
   assert_line --partial 'command in /conode/'
   assert_line --partial 'audit: nothing is left'
   run on_machine n1 scontrol --oneliner show job "$job"
   assert_output --partial 'ExitCode=7:0'
+  for name in n1 n2; do # what sacct does not count before Slurm 26.05
+    run as "$name" "journalctl -t conode-hook | grep -F 'job $job: conode used'"
+    assert_output --regexp '[0-9.]+ s of CPU, at most [0-9]+ MiB of memory'
+  done
   assert_nothing_left_of "$job" alice
 }
 
 @test "scancel leaves nothing" {
   job=$(start -- sh -c "'echo ready; exec sleep 4802'")
-  await_ready "$job"
+  await_line "$half_made" "$job"
   on_machine n1 scancel "$job"
   await job_has_ended "$job"
   assert_nothing_left_of "$job" alice
 }
 
-@test "the time limit leaves nothing" {
-  job=$(start --time=6 -- sh -c "'echo ready; exec sleep 4803'")
+@test "the time limit: the end is orderly, and leaves nothing" {
+  job=$(start --time=3 -- sh -c "'echo ready; exec sleep 4803'")
   await job_has_ended "$job"
+  run output_of alice n1 "$job"
+  assert_line --partial "the batch job's time limit is near: ending"
+  assert_line --partial 'audit: nothing is left'
   assert_nothing_left_of "$job" alice
 }
 
 @test "kill -9 of slurmstepd: the epilogue cleans" {
   job=$(start -- sh -c "'echo ready; exec sleep 4804'")
-  await_ready "$job"
+  await_line "$half_made" "$job"
   as n1 "pkill -KILL -f '^slurmstepd: \[$job\.batch\]'"
   on_machine n1 scancel "$job"
   await job_has_ended "$job"
@@ -115,9 +145,32 @@ said_ready_or_ended() { output_of alice n1 "$1" 2> /dev/null | grep -qx ready ||
 
 @test "kill -9 of the agents: the epilogue cleans" {
   job=$(start -- sh -c "'echo ready; exec sleep 4805'")
-  await_ready "$job"
+  await_line "$made" "$job"
   for name in n1 n2; do as "$name" "pkill -KILL -u alice -x conode"; done
   on_machine n1 scancel "$job" || true # it may have ended by itself
   await job_has_ended "$job"
   assert_nothing_left_of "$job" alice
+}
+
+@test "two users' clusters on one node" {
+  local users=(alice bob) user
+  declare -A job
+  for user in "${users[@]}"; do
+    job[$user]=$(submit "$user" --nodelist=n3 --ntasks=1 --mem=1300M -- \
+      'exec conode exec --k8s-cores 1 --allow-shared-core -- sh -c "echo ready; exec sleep 4806"')
+  done
+  for user in "${users[@]}"; do await_line "$made" "${job[$user]}" "$user" n3; done
+  for user in "${users[@]}"; do
+    run as "$user@n3" 'conode list' 'conode kubectl get nodes --no-headers'
+    assert_line --regexp "^${job[$user]} "
+    assert_line --regexp '^n0 +Ready '
+    assert_equal "$(grep -cE '^[0-9]+ ' <<< "$output")" 1 # not the other's
+  done
+  on_machine n1 scancel "${job[alice]}"
+  await job_has_ended "${job[alice]}"
+  run as bob@n3 'conode kubectl get nodes --no-headers'
+  assert_line --regexp '^n0 +Ready '
+  on_machine n1 scancel "${job[bob]}"
+  await job_has_ended "${job[bob]}"
+  for user in "${users[@]}"; do assert_nothing_left_of "${job[$user]}" "$user"; done
 }

@@ -101,6 +101,22 @@ submit() { # OPTION... -- LINE...
   assert_nothing_left
 }
 
+# The first exchange of the wire protocol: an MPI library without PMIx does the same.
+@test "srun's PMI2 reaches the ranks" {
+  cat > pmi2.sh << 'SCRIPT'
+echo 'cmd=init pmi_version=2 pmi_subversion=0' >&"$PMI_FD"
+read -ru "$PMI_FD" answer
+echo "$answer for rank $PMI_RANK of $PMI_SIZE"
+SCRIPT
+  submit --nodes=1 --ntasks=2 --wait -- 'conode exec --k8s-cores 1 -- \
+      srun --overlap --mpi=pmi2 --ntasks=2 conode run -- bash pmi2.sh' > /dev/null
+  run cat out-4294967294.txt
+  for rank in 0 1; do
+    assert_line --regexp "^cmd=response_to_init rc=0 .* for rank $rank of 2$"
+  done
+  assert_nothing_left
+}
+
 @test "what cannot work is refused with the way out" {
   run srun --nodes=2 --ntasks=2 --quiet "$CONODE" exec --k8s-cores 1 -- true
   assert_failure

@@ -5,7 +5,7 @@
 # is its record $machines/NAME.pid; only what is recorded is ever ended.
 
 readonly machine_names=(n1 n2 n3)
-readonly machine_memory=${CONODE_CLUSTER_MEMORY:-2048} # MiB
+readonly machine_memory=${CONODE_CLUSTER_MEMORY:-3072} # MiB
 readonly machine_cpus=2
 readonly boot_limit=600 # seconds until ssh answers; emulated machines take one minute
 machines=$stage/cluster # overlays, serial logs, records
