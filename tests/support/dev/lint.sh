@@ -3,7 +3,9 @@
 # `./dev lint`: each check is a function that prints what is wrong and returns 1.
 
 readonly lint_checks=(format tidy headers includes licence shell spelling)
-readonly slow_lint_checks=(analyzer ansible) # run when they are named; ansible: by programs from PyPI
+# Run when they are named; ansible: by programs from PyPI; lima: by Lima's own, which Go compiles in minutes.
+readonly slow_lint_checks=(analyzer ansible lima)
+readonly lima_version=v1.2.2
 readonly lint_folders=(agent ansible batch_hooks cgroup lima netplug tests)
 
 # Only these folders may include what the pattern names (design: one wrapper for each library).
@@ -86,6 +88,30 @@ lint_ansible() {
   make_ansible || return 1
   (cd ansible && LC_ALL=C.UTF-8 PATH=$ansible:$PATH ansible-lint --nocolor --offline --quiet) &&
     "$ansible/yamllint" --strict --config-file ansible/.yamllint ansible lima tests/cluster
+}
+
+# limactl of $lima_version, in $cache/lima
+make_limactl() {
+  local module=$cache/lima/$lima_version
+  if [ -x "$module/limactl" ]; then return; fi
+  say "compiling limactl $lima_version"
+  mkdir -p "$module"
+  printf 'module lint\ngo 1.24\nrequire github.com/lima-vm/lima %s\n' "$lima_version" > "$module/go.mod"
+  (cd "$module" && GOTOOLCHAIN=local GOFLAGS=-mod=mod GOWORK=off nice go build -trimpath \
+    -ldflags "-X github.com/lima-vm/lima/pkg/version.Version=${lima_version#v}" \
+    github.com/lima-vm/lima/cmd/limactl)
+}
+
+# limactl refuses root, and keeps its state in a home.
+lint_lima() {
+  local home code=0
+  verb_setup
+  make_limactl || return 1
+  home=$("${as_user[@]}" mktemp -d)
+  cp lima/node.yaml "$cache/lima/$lima_version/limactl" "$home"
+  "${as_user[@]}" env HOME="$home" "$home/limactl" validate "$home/node.yaml" || code=1
+  rm -rf "$home"
+  return $code
 }
 
 verb_lint() {
