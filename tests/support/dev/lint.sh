@@ -86,7 +86,7 @@ lint_spelling() {
 # The roles, and all else that is YAML of ours.
 lint_ansible() {
   make_ansible || return 1
-  (cd ansible && LC_ALL=C.UTF-8 PATH=$ansible:$PATH ansible-lint --nocolor --offline --quiet) &&
+  (cd ansible && LC_ALL=C.UTF-8 PATH=$ansible:$PATH ansible-lint --nocolor --offline -q) &&
     "$ansible/yamllint" --strict --config-file ansible/.yamllint ansible lima tests/cluster
 }
 
