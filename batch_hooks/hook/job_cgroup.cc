@@ -98,7 +98,21 @@ Result<void> remove_if_empty(const std::string& path) {
   return errno_failure(fmt::format("remove cgroup '{}'", path));
 }
 
+// What a slurmstepd that was killed has left: nobody else removes it. The step in which the Epilog
+// runs has a live one.
+Result<void> remove_ended_steps(const std::string& job_path) {
+  const Result<Cgroup> job = Cgroup::open(job_path);
+  if (!job) return {};  // gone already
+  for (const std::string& name : TRY(job->children())) {
+    if (!name.starts_with("step_") || name == "step_extern") continue;
+    const Result<Cgroup> step = job->open_child(name);
+    if (step && !TRY(step->populated())) TRY(step->remove());
+  }
+  return {};
+}
+
 Result<void> remove_job_directory(const std::string& path) {
+  TRY(remove_ended_steps(path));
   TRY(remove_if_empty(path));
   return is_own_job(path) ? remove_if_empty(parent_of(path)) : Result<void>();
 }

@@ -79,8 +79,9 @@ struct Usage {
   std::optional<uint64_t> memory_peak;  // bytes; absent where the kernel does not say (before 5.19)
 };
 
-// Kills who is left in `<job>/conode` and removes it, then the job's directory if nothing else is
-// in it; of a job in kOwnJobs all goes. Empty: there was none. Blocks at most `patience`.
+// Kills who is left in `<job>/conode` and removes it, then the directories of steps in which
+// nobody is, and the job's if nothing else is in it; of a job in kOwnJobs all goes. Empty: there
+// was none. Blocks at most `patience`.
 [[nodiscard]] Result<std::optional<Usage>> take_back(const std::string& job_path,
                                                      std::chrono::milliseconds patience);
 

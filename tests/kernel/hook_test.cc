@@ -174,12 +174,23 @@ TEST_F(Hook, TakesBackWhatIsLeftAndSaysWhatWasUsed) {
 TEST_F(Hook, RemovesTheJobsDirectoryWhereNothingElseIsInIt) {
   Task running(task(), kJobUser);
   ASSERT_TRUE(delegate(running.pid()));
-  running.end();
-  ASSERT_EQ(::rmdir((job() + "/step_0/user/task_0").c_str()), 0);
-  ASSERT_EQ(::rmdir((job() + "/step_0/user").c_str()), 0);
-  ASSERT_EQ(::rmdir((job() + "/step_0").c_str()), 0);
+  running.end();  // of step_0 only directories are left, as where its slurmstepd was killed
   ASSERT_TRUE(cleanup());
   EXPECT_FALSE(exists(job()));
+}
+
+TEST_F(Hook, StepsWithProcessesAndSlurmsOwnStepStay) {
+  Task ended(task(), kJobUser);
+  ASSERT_TRUE(delegate(ended.pid()));
+  ended.end();
+  ASSERT_TRUE(make_dirs(job() + "/step_1/user/task_0", 0755));
+  const Task running(Cgroup::open(job() + "/step_1/user/task_0").value(), kJobUser);
+  ASSERT_TRUE(make_dirs(job() + "/step_extern/user/task_special", 0755));
+  ASSERT_TRUE(cleanup());
+  EXPECT_FALSE(exists(job() + "/step_0"));
+  EXPECT_TRUE(exists(job() + "/step_1/user/task_0"));
+  EXPECT_TRUE(exists(job() + "/step_extern/user/task_special"));
+  EXPECT_EQ(::kill(running.pid(), 0), 0);
 }
 
 TEST_F(Hook, CleansUpAfterJobsThatNobodyHasCleanedUpAfter) {
