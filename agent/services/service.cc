@@ -46,4 +46,8 @@ std::chrono::milliseconds backoff(int restarts) {
   return std::min(kLongest, kFirst * (1 << std::clamp(restarts, 0, 10)));
 }
 
+int attempts_in_a_row(int attempts, std::chrono::steady_clock::duration lived) {
+  return lived < std::chrono::seconds(10) ? attempts : std::min(attempts, 1);
+}
+
 }  // namespace conode::services

@@ -61,4 +61,8 @@ struct Transition {
 // Restarts in a row after which a service that was never ready has failed.
 inline constexpr int kMostAttempts = 5;
 
+// The attempts in a row, the last of which has lived so long. One that lived long enough to wait
+// for others, on a node that is starved, is none of a row.
+[[nodiscard]] int attempts_in_a_row(int attempts, std::chrono::steady_clock::duration lived);
+
 }  // namespace conode::services

@@ -89,6 +89,7 @@ void Supervisor::perform(Service& service, Action action) {
 void Supervisor::spawn(Service& service) {
   ++service.instance;
   ++service.attempts;
+  service.spawned = std::chrono::steady_clock::now();
   const std::string log = fmt::format("{}/log/{}.log", options_.state_dir, service.spec.name);
   std::vector<std::string> environment = options_.environment;
   environment.insert(environment.end(), service.spec.environment.begin(),
@@ -111,6 +112,8 @@ void Supervisor::spawn(Service& service) {
 void Supervisor::schedule_restart(Service& service) {
   service.status.pid = 0;
   ++service.status.restarts;
+  service.attempts =
+      attempts_in_a_row(service.attempts, std::chrono::steady_clock::now() - service.spawned);
   if (service.attempts >= kMostAttempts && service.status.ready_after == 0) {
     asio::post(loop_, [this, &service] { handle(service, Event::gave_up); });
     return;

@@ -58,7 +58,8 @@ class Supervisor {
     uint32_t id = 0;
     ServiceSpec spec;
     ServiceStatus status;
-    int attempts = 0;       // in a row, without being ready in between
+    int attempts = 0;  // in a row, without being ready in between
+    std::chrono::steady_clock::time_point spawned;
     uint64_t instance = 0;  // counts spawns: a probe of an older process is ignored
     boost::asio::steady_timer timer;
     boost::asio::local::datagram_protocol::socket notify;

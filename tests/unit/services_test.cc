@@ -54,6 +54,12 @@ TEST(Backoff, DoublesUpToTenSeconds) {
   EXPECT_EQ(backoff(50).count(), 10000);
 }
 
+TEST(Attempts, OneThatHasLivedIsNoneOfARow) {
+  EXPECT_EQ(attempts_in_a_row(kMostAttempts, std::chrono::seconds(9)), kMostAttempts);
+  EXPECT_EQ(attempts_in_a_row(kMostAttempts, std::chrono::seconds(10)), 1);
+  EXPECT_EQ(attempts_in_a_row(0, std::chrono::seconds(10)), 0);
+}
+
 TEST(FailureReport, ShowsTheLastLinesAndWhatTheyMean) {
   const TempDir dir = TempDir::create().value();
   const std::string log = dir.path() + "/etcd.log";
