@@ -15,7 +15,7 @@
 #include "agent/cli/session.h"
 #include "agent/cli/verbs.h"
 #include "cgroup/hierarchy.h"
-#include "cgroup/memory_limit.h"
+#include "cgroup/limits.h"
 
 namespace conode::cli {
 

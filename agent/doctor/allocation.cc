@@ -13,7 +13,7 @@
 #include "agent/base/file.h"
 #include "agent/doctor/doctor.h"
 #include "cgroup/cgroup.h"
-#include "cgroup/memory_limit.h"
+#include "cgroup/limits.h"
 #include "netplug/vxlan/settings.h"
 
 namespace conode::doctor {

@@ -91,6 +91,8 @@ Result<void> NodeAgent::begin() {
   enforced_ = TRY(enforce(options_, delegation, run));
   instance_.enforcement = to_string(enforced_.level);
   options_.layout.level = instance_.enforcement;
+  // No single pod takes all of the part's: the services are in it, too.
+  options_.layout.pod_tasks = enforced_.part_tasks.value_or(0) / 4;
   if (!enforced_.agent_cgroup.empty()) {
     home_cgroup_ =
         delegation->elsewhere ? TRY(JobCgroups::home(*delegation)) : TRY(own_cgroup_path());

@@ -5,15 +5,26 @@
 #include <fmt/ranges.h>
 
 #include "cgroup/job_cgroups.h"
+#include "cgroup/limits.h"
 
 namespace conode::job {
 namespace {
 
-Result<void> limit(const Cgroup& cgroup, const EnforcedPart& part) {
+Result<void> limit(const Cgroup& cgroup, const EnforcedPart& part, const Limit& tasks) {
+  TRY(cgroup.write(value::kPidsMax, tasks));
   if (part.cpus.empty()) return {};
-  TRY(cgroup.write("cpuset.cpus", part.cpus));
-  if (!part.memory_nodes.empty()) TRY(cgroup.write("cpuset.mems", part.memory_nodes));
-  return cgroup.write("memory.max", std::to_string(part.memory));
+  TRY(cgroup.write(value::kCpusetCpus, part.cpus));
+  if (!part.memory_nodes.empty()) TRY(cgroup.write(value::kCpusetMems, part.memory_nodes));
+  return cgroup.write(value::kMemoryMax, part.memory);
+}
+
+// Half of what there may be, so that neither part keeps the other one from making any.
+Result<Limit> tasks_of_a_part(const std::string& delegated) {
+  const std::optional<CgroupHierarchy> hierarchy = TRY(find_hierarchy());
+  if (!hierarchy) return Limit{};
+  Limit tasks = task_limit(*hierarchy, delegated);
+  if (tasks) *tasks /= 2;
+  return tasks;
 }
 
 std::string why_not_controllers(const Delegation& delegation, const JobCgroups& cgroups) {
@@ -50,8 +61,9 @@ Result<Enforced> enforce(const AgentOptions& options, const std::optional<Delega
     result.hpc_cgroup = cgroups.hpc.path();
     result.k8s_cgroup = cgroups.k8s.path();
     if (result.level == EnforcementLevel::controllers) {
-      TRY(limit(cgroups.hpc, options.hpc));
-      TRY(limit(cgroups.k8s, options.k8s));
+      result.part_tasks = TRY(tasks_of_a_part(delegation->path));
+      TRY(limit(cgroups.hpc, options.hpc, result.part_tasks));
+      TRY(limit(cgroups.k8s, options.k8s, result.part_tasks));
     }
   }
   if (wanted && result.level != *wanted)

@@ -9,6 +9,7 @@
 #include "agent/job/node_agent.h"
 #include "cgroup/delegation.h"
 #include "cgroup/enforcement.h"
+#include "cgroup/values.h"
 
 namespace conode::job {
 
@@ -19,13 +20,14 @@ struct Enforced {
   std::string agent_cgroup;
   std::string hpc_cgroup;
   std::string k8s_cgroup;
+  Limit part_tasks;  // processes and threads that each part may be; empty: no limit of ours
 };
 
 // What was delegated to us, unless level `affinity` is wanted.
 [[nodiscard]] Result<std::optional<Delegation>> usable_delegation(const AgentOptions& options);
 
 // Makes the job's cgroups for the highest level that this node gives, or fails where that is not
-// the one asked for. At level `controllers` the parts' cores and memory are limited.
+// the one asked for. At level `controllers` the parts' cores, memory and tasks are limited.
 [[nodiscard]] Result<Enforced> enforce(const AgentOptions& options,
                                        const std::optional<Delegation>& delegation,
                                        const std::string& cgroup_name);

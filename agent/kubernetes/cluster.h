@@ -31,6 +31,7 @@ struct ClusterLayout {
   uint64_t reserved_milli_cpus = 0;        // machine minus the Kubernetes part
   uint64_t reserved_memory = 0;            // bytes: machine minus the Kubernetes part
   int max_pods = 110;
+  uint64_t pod_tasks = 0;   // processes and threads of a pod, at level `controllers`; 0: no limit
   int pod_mtu = 0;          // bytes; 0: the kernel's 1500
   bool pod_bridge = false;  // the node's pods are on an Ethernet bridge, else each has a route
   std::string kubernetes_version = "v1.37.2";

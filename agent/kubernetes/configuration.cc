@@ -73,6 +73,7 @@ std::string kubelet_config(const ClusterLayout& c, const std::string& dns) {
       {"systemReserved",
        {{"cpu", fmt::format("{}m", c.reserved_milli_cpus)},
         {"memory", fmt::format("{}", c.reserved_memory)}}}};
+  if (controllers && c.pod_tasks != 0) config["podPidsLimit"] = c.pod_tasks;
   if (controllers && !c.reserved_cpus.empty()) {
     config["reservedSystemCPUs"] = c.reserved_cpus;
     config["cpuManagerPolicy"] = "static";

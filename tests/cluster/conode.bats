@@ -52,7 +52,10 @@ echo "outside of the job: $(pgrep -u "$USER" | while read -r pid; do
   grep -qF "${job#/sys/fs/cgroup}/" "/proc/$pid/cgroup" 2> /dev/null || cat "/proc/$pid/comm" 2> /dev/null
 done | grep -vE '^(systemd|\(sd-pam\)|sshd.*)$' | paste -sd,)"
 find "$job/conode" -maxdepth 2 -name '*k8s*' -type d | while read -r directory; do
-  echo "k8s cpuset $(cat "$directory/cpuset.cpus") memory $(cat "$directory/memory.max")"
+  echo "k8s cpuset $(cat "$directory/cpuset.cpus") memory $(cat "$directory/memory.max") tasks $(cat "$directory/pids.max")"
+done
+find "$job/conode" -path '*kubepods*' -name 'pod*' -type d | while read -r directory; do
+  echo "pod's tasks $(cat "$directory/pids.max")"
 done
 find "$job/conode" -type d -name kubepods | while read -r directory; do
   echo "kubepods memory $(cat "$directory/memory.max")"
@@ -85,7 +88,7 @@ await_line() {
 said_or_ended() { output_of "${3:-alice}" "${4:-n1}" "$2" 2> /dev/null | grep -qE "$1" || job_has_ended "$2"; }
 
 # A cluster that is being made: processes on both nodes, namespaces, half of the containers.
-readonly half_made='  kubelet$' made='^ready$'
+readonly half_made='  kubelet$' node_made='  node Ready$' made='^ready$'
 
 @test "a job of two nodes: real controllers between Kubernetes and the HPC part" {
   job=$(start -- ./look.sh)
@@ -103,7 +106,8 @@ readonly half_made='  kubelet$' made='^ready$'
   assert_line --regexp '^1: Cpus_allowed_list:.1$'
   refute_line --partial 'the HPC part took'
   assert_line 'the HPC part goes on'
-  assert_line --regexp '^k8s cpuset 0 memory [0-9]+$'
+  assert_line --regexp '^k8s cpuset 0 memory [0-9]+ tasks [0-9]+$'
+  assert_line --regexp "^pod's tasks [0-9]+$"
   assert_line 'allocatable 1 1Gi' # a core of two, and not the machine's memory
   assert_line --regexp '^kubepods memory [0-9]+$' # the kubelet holds the pods to it
   assert_line 'qos besteffort'
@@ -162,12 +166,12 @@ readonly half_made='  kubelet$' made='^ready$'
     job[$user]=$(submit "$user" --nodelist=n3 --ntasks=1 --mem=1300M -- \
       'exec conode exec --k8s-cores 1 --allow-shared-core -- sh -c "echo ready; exec sleep 4806"')
   done
-  for user in "${users[@]}"; do await_line "$made" "${job[$user]}" "$user" n3; done
+  for user in "${users[@]}"; do await_line "$node_made" "${job[$user]}" "$user" n3; done
   for user in "${users[@]}"; do
-    run as "$user@n3" 'conode list' 'conode kubectl get nodes --no-headers'
-    assert_line --regexp "^${job[$user]} "
+    run as "$user@n3" 'conode status' 'conode kubectl get nodes --no-headers' 'ls -d /tmp/conode-*/*/kubeconfig 2> /dev/null'
+    assert_line "job ${job[$user]}: running"
     assert_line --regexp '^n0 +Ready '
-    assert_equal "$(grep -cE '^[0-9]+ ' <<< "$output")" 1 # not the other's
+    assert_equal "$(grep -c '/kubeconfig$' <<< "$output")" 1 # the other's is out of sight
   done
   on_machine n1 scancel "${job[alice]}"
   await job_has_ended "${job[alice]}"

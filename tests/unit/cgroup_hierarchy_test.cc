@@ -8,7 +8,7 @@
 #include "agent/base/temp_dir.h"
 #include "cgroup/delegation.h"
 #include "cgroup/hierarchy.h"
-#include "cgroup/memory_limit.h"
+#include "cgroup/limits.h"
 
 namespace conode {
 namespace {
@@ -188,15 +188,29 @@ TEST_F(FakeProc, TheLeastMemoryLimitAboveCounts) {
   const CgroupHierarchy hierarchy{.mount = mount()};
   cgroup("/job/step/task", 0644);
   const std::string task = mount() + "/job/step/task";
-  EXPECT_EQ(memory_limit(hierarchy, task), std::nullopt);  // no controller
-  put(mount() + "/memory.max", "1\n");                     // the mount's own is not ours to read
+  EXPECT_EQ(least_limit(hierarchy, task, value::kMemoryMax), std::nullopt);  // no controller
+  put(mount() + "/memory.max", "1\n");  // the mount's own is not ours to read
   put(mount() + "/job/memory.max", "4096\n");
   put(mount() + "/job/step/memory.max", "8192\n");
   put(task + "/memory.max", "max\n");
-  EXPECT_EQ(memory_limit(hierarchy, task), 4096U);
-  EXPECT_EQ(memory_limit(hierarchy, mount()), std::nullopt);
+  EXPECT_EQ(least_limit(hierarchy, task, value::kMemoryMax), 4096U);
+  EXPECT_EQ(least_limit(hierarchy, mount(), value::kMemoryMax), std::nullopt);
   put(mount() + "/job/step/memory.max", "1024\n");
-  EXPECT_EQ(memory_limit(hierarchy, task), 1024U);
+  EXPECT_EQ(least_limit(hierarchy, task, value::kMemoryMax), 1024U);
+}
+
+TEST_F(FakeProc, TasksAreLimitedByTheKernelAndByCgroups) {
+  const CgroupHierarchy hierarchy{.mount = mount()};
+  cgroup("/job/step", 0644);
+  const std::string step = mount() + "/job/step";
+  const std::string proc = mount() + "/proc";
+  EXPECT_EQ(task_limit(hierarchy, step, proc), std::nullopt);
+  put(proc + "/sys/kernel/pid_max", "4194304\n");
+  put(proc + "/sys/kernel/threads-max", "95000\n");
+  EXPECT_EQ(task_limit(hierarchy, step, proc), 95000U);
+  put(mount() + "/job/pids.max", "4915\n");
+  put(step + "/pids.max", "max\n");
+  EXPECT_EQ(task_limit(hierarchy, step, proc), 4915U);
 }
 
 }  // namespace

@@ -39,10 +39,13 @@ TEST(Configuration, AllocatableIsThePart) {
 TEST(Configuration, TheLevelDecidesAboutCgroups) {
   ClusterLayout layout;
   layout.reserved_cpus = "4-7";
+  layout.pod_tasks = 4096;
   EXPECT_EQ(kubelet_of(layout)["cgroupsPerQOS"], false);
+  EXPECT_FALSE(kubelet_of(layout).contains("podPidsLimit"));
   layout.level = "controllers";
   EXPECT_EQ(kubelet_of(layout)["cgroupsPerQOS"], true);
   EXPECT_EQ(kubelet_of(layout)["reservedSystemCPUs"], "4-7");
+  EXPECT_EQ(kubelet_of(layout)["podPidsLimit"], 4096);
   EXPECT_THAT(configuration_files(layout).value().at("etc/containerd.toml"),
               HasSubstr("disable_cgroup = false"));
 }
