@@ -203,14 +203,14 @@ TEST_F(FakeProc, TasksAreLimitedByTheKernelAndByCgroups) {
   const CgroupHierarchy hierarchy{.mount = mount()};
   cgroup("/job/step", 0644);
   const std::string step = mount() + "/job/step";
-  const std::string proc = mount() + "/proc";
-  EXPECT_EQ(task_limit(hierarchy, step, proc), std::nullopt);
-  put(proc + "/sys/kernel/pid_max", "4194304\n");
-  put(proc + "/sys/kernel/threads-max", "95000\n");
-  EXPECT_EQ(task_limit(hierarchy, step, proc), 95000U);
+  EXPECT_EQ(task_limit(hierarchy, step, proc()), std::nullopt);
+  ASSERT_TRUE(make_dirs(proc() + "/sys/kernel"));
+  put(proc() + "/sys/kernel/pid_max", "4194304\n");
+  put(proc() + "/sys/kernel/threads-max", "95000\n");
+  EXPECT_EQ(task_limit(hierarchy, step, proc()), 95000U);
   put(mount() + "/job/pids.max", "4915\n");
   put(step + "/pids.max", "max\n");
-  EXPECT_EQ(task_limit(hierarchy, step, proc), 4915U);
+  EXPECT_EQ(task_limit(hierarchy, step, proc()), 4915U);
 }
 
 }  // namespace
